@@ -1,0 +1,51 @@
+# Front door. Everything here calls CMake or a script; `make help` lists the words.
+SHELL := /bin/bash
+PRESET ?= release
+BUILD := build$(if $(filter-out release,$(PRESET)),/$(PRESET))
+
+.PHONY: help build demo demo-llm test run install clean packages packages-test format lint
+
+help:
+	@echo "make demo       install what is missing, build, and find the cheapest way to serve a Fashion-MNIST ResNet"
+	@echo "make demo-llm   the same for a small language model (GGUF)"
+	@echo "make test       install what is missing, build, run every test"
+	@echo "make build      build/bin/pare and build/bin/pare-worker"
+	@echo "make run        serve on http://127.0.0.1:7878 with a local agent; data in ./demo-data"
+	@echo "make install    both programs, their libraries and a systemd unit (PREFIX=/usr/local)"
+	@echo "make bench-...  benchmarks: see tests/bench"
+
+packages:
+	@bash scripts/install-packages.sh build
+	@bash scripts/fetch-runtimes.sh
+
+packages-test: packages
+	@bash scripts/install-packages.sh test
+
+build: packages
+	@bash scripts/build-web.sh
+	@cmake --preset $(PRESET) >/dev/null
+	@cmake --build $(BUILD) -- --quiet
+
+demo: build
+	@bash scripts/demo.sh fashion-mnist
+
+demo-llm: build
+	@bash scripts/demo.sh docs-llm
+
+test: packages-test
+	@bash scripts/test.sh
+
+run: build
+	build/bin/pare serve --data demo-data
+
+install: build
+	@cmake --install build --prefix $(or $(PREFIX),/usr/local)
+
+format:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+lint:
+	@bash scripts/lint.sh
+
+clean:
+	rm -rf build

@@ -1,0 +1,20 @@
+# Compiler settings shared by all of Pare's own code.
+add_library(pare_settings INTERFACE)
+target_include_directories(pare_settings INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(pare_settings INTERFACE _GNU_SOURCE PARE_VERSION="${PROJECT_VERSION}")
+target_compile_options(pare_settings INTERFACE
+  -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -Wno-format-truncation -Werror
+  -fno-strict-aliasing)
+target_link_libraries(pare_settings INTERFACE pthread)
+if(PARE_SANITIZE)
+  target_compile_options(pare_settings INTERFACE -fsanitize=${PARE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(pare_settings INTERFACE -fsanitize=${PARE_SANITIZE})
+  target_compile_definitions(pare_settings INTERFACE PARE_SANITIZED=1)
+endif()
+if(PARE_FUZZ)
+  target_compile_options(pare_settings INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Writes a C file that holds the given files as the table declared in core/base/asset.h.
+# Usage: embed-assets.sh ROOT OUT.c FILE...    (names are relative to ROOT; build/web/ becomes web/)
+set -euo pipefail
+root=$1 out=$2
+shift 2
+tmp=$out.tmp
+{
+  echo '#include "core/base/asset.h"'
+  i=0
+  for f in "$@"; do
+    echo "__asm__(\".section .rodata\\n.balign 16\\nasset_$i:\\n.incbin \\\"$f\\\"\\nasset_${i}_end:\\n.byte 0\\n.previous\\n\");"
+    echo "extern const char asset_$i[], asset_${i}_end[];"
+    i=$((i + 1))
+  done
+  echo 'const struct asset *asset_table(size_t *count);'
+  echo 'const struct asset *asset_table(size_t *count) {'
+  echo '    static struct asset table[] = {'
+  for f in "$@"; do
+    name=${f#"$root"/}
+    name=${name#build/}
+    echo "        {\"$name\", 0, 0},"
+  done
+  echo '        {0, 0, 0}};'
+  i=0
+  for _ in "$@"; do
+    echo "    table[$i].data = asset_$i; table[$i].size = (size_t)(asset_${i}_end - asset_$i);"
+    i=$((i + 1))
+  done
+  echo "    *count = $i;"
+  echo '    return table;'
+  echo '}'
+} >"$tmp"
+mv "$tmp" "$out"
