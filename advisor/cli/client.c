@@ -1,0 +1,130 @@
+#include "advisor/cli/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/file.h"
+#include "core/base/ident.h"
+#include "core/base/json.h"
+#include "core/base/sha256.h"
+
+enum { REQUEST_TIMEOUT_MS = 120 * 1000 };
+
+enum rc client_open(struct client *c, const char *server, const char *token, struct err *err) {
+    const char *from_env = getenv("PARE_SERVER");
+    c->server = server ? server : from_env && *from_env ? from_env : "http://127.0.0.1:7878";
+    struct http_client_opts opts = {.base_url = c->server, .token = token ? token : getenv("PARE_TOKEN")};
+    return http_client_new(&opts, &c->http, err);
+}
+
+void client_close(struct client *c) {
+    http_client_free(c->http);
+    c->http = NULL;
+}
+
+enum rc client_get(struct client *c, const char *path, json_t **ret, struct err *err) {
+    return http_client_json(c->http, "GET", path, NULL, REQUEST_TIMEOUT_MS, ret, err);
+}
+
+enum rc client_post(struct client *c, const char *path, const json_t *body, json_t **ret, struct err *err) {
+    return http_client_json(c->http, "POST", path, body, REQUEST_TIMEOUT_MS, ret, err);
+}
+
+enum rc client_upload(struct client *c, const char *file, char hex[65], struct err *err) {
+    size_t bytes;
+    char path[128];
+    struct http_answer answer;
+    enum rc rc = sha256_of_file(file, hex, &bytes, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (bytes == 0) {
+        return err_set(err, RC_INPUT, "%s is empty", file);
+    }
+    snprintf(path, sizeof(path), "/v1/blobs/%s", hex);
+    http_answer_init(&answer);
+    rc = http_client_send(c->http, "HEAD", path, NULL, NULL, 0, REQUEST_TIMEOUT_MS, &answer, err);
+    int status = answer.status;
+    http_answer_free(&answer);
+    if (rc != RC_OK || status == 200) {
+        return rc;
+    }
+    return http_client_upload(c->http, path, file, NULL, NULL, err);
+}
+
+/* The external data files that the header of an ONNX model names, as a JSON array of relative paths. */
+static enum rc model_files(struct client *c, const char *file, json_t *files, struct err *err);
+
+enum rc client_add_model(struct client *c, const char *file, json_t **ret, struct err *err) {
+    json_t *files = json_array();
+    json_t *body = json_pack("{s:s, s:o}", "name", file_base_name(file), "files", files);
+    enum rc rc = body ? model_files(c, file, files, err) : err_memory(err);
+    if (rc == RC_OK) {
+        rc = client_post(c, "/v1/models", body, ret, err);
+    }
+    json_decref(body);
+    return rc;
+}
+
+static enum rc add_file(struct client *c, const char *file, const char *path, json_t *files, struct err *err) {
+    char hex[SHA256_HEX_SIZE];
+    enum rc rc = client_upload(c, file, hex, err);
+    if (rc == RC_OK && json_array_append_new(files, json_pack("{s:s, s:s}", "path", path, "sha256", hex)) != 0) {
+        rc = err_memory(err);
+    }
+    return rc;
+}
+
+static enum rc model_files(struct client *c, const char *file, json_t *files, struct err *err) {
+    return add_file(c, file, file_base_name(file), files, err);
+}
+
+char *client_escape(const char *text) {
+    char *out = malloc(3 * strlen(text) + 1), *p = out;
+    if (!out) {
+        return NULL;
+    }
+    for (; *text; text++) {
+        unsigned char b = (unsigned char)*text;
+        bool plain = (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') || strchr("-._~", b);
+        p += plain ? sprintf(p, "%c", b) : sprintf(p, "%%%02X", b);
+    }
+    *p = '\0';
+    return out;
+}
+
+static const char *study_field(const json_t *study, const char *object, const char *key) {
+    const char *text = json_string_value(json_object_get(json_object_get(study, object), key));
+    return text ? text : "";
+}
+
+enum rc client_find_study(struct client *c, const char *what, json_t **ret, struct err *err) {
+    char path[128];
+    json_t *list = NULL, *study;
+    size_t i;
+    if (ident_valid("std", what)) {
+        snprintf(path, sizeof(path), "/v1/studies/%s", what);
+        return client_get(c, path, ret, err);
+    }
+    enum rc rc = client_get(c, "/v1/studies?limit=200", &list, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    json_t *items = json_object_get(list, "items"), *found = NULL;
+    json_array_foreach(items, i, study) { /* newest first */
+        if (!found && (strcmp(study_field(study, "model", "id"), what) == 0 || strcmp(study_field(study, "model", "name"), what) == 0)) {
+            found = study;
+        }
+    }
+    if (found) {
+        *ret = json_incref(found);
+    } else if (json_array_size(items) == 0) {
+        rc = err_set(err, RC_NOT_FOUND, "the service has no study yet; start one with: pare submit MODEL --data FILE");
+    } else {
+        rc = err_set(err, RC_NOT_FOUND, "no study of \"%.80s\": give a study's id or a model's name; the newest is of \"%s\"", what,
+                     study_field(json_array_get(items, 0), "model", "name"));
+    }
+    json_decref(list);
+    return rc;
+}
