@@ -1,0 +1,39 @@
+/* budget.h -- budgets: reading them, printing them, holding a configuration against one.
+ *
+ *   p50 p90 p95 p99 p99.9 mean <= 5ms | 800us | 1s       bound in us
+ *   throughput >= 200/s                                    bound in 1/s
+ *   memory, size <= 512MiB | 1GiB | 64KiB | 20MB | 100B    bound in bytes
+ *   cost <= 0.5usd                                         bound in USD per million predictions or tokens */
+#pragma once
+
+#include "advisor/decide/check.h"
+#include "advisor/decide/cost.h"
+#include "advisor/decide/latency.h"
+#include "advisor/decide/throughput.h"
+#include "core/base/err.h"
+
+enum budget_kind { BUDGET_LATENCY, BUDGET_THROUGHPUT, BUDGET_MEMORY, BUDGET_SIZE, BUDGET_COST };
+
+struct budget {
+    enum budget_kind kind;
+    enum latency_figure figure; /* of BUDGET_LATENCY */
+    double bound;               /* us, 1/s, bytes or USD per million */
+};
+
+enum { BUDGET_TEXT_SIZE = 48 };
+
+/* RC_INPUT: unknown word or unit (with the nearest valid one), wrong direction, not a positive number, or a missing unit. */
+MUST_USE enum rc budget_parse(const char *text, struct budget *ret, struct err *err);
+/* Canonical form, in the largest unit that prints it exactly: "p99<=5ms". */
+void budget_text(const struct budget *b, char text[BUDGET_TEXT_SIZE]);
+
+/* What is held against budgets. Values that are not known: NAN (memory, size), NULL (latency). */
+struct budget_subject {
+    const struct latency *latency;
+    const struct throughput *throughput;
+    double memory_bytes, size_bytes;
+    struct cost cost;
+};
+
+/* Units in *ret as in budget.bound. */
+void budget_judge(const struct budget *b, const struct budget_subject *s, struct check *ret);
