@@ -22,7 +22,8 @@ struct budget {
 
 enum { BUDGET_TEXT_SIZE = 48 };
 
-/* RC_INPUT: unknown word or unit (with the nearest valid one), wrong direction, not a positive number, or a missing unit. */
+/* RC_INPUT: unknown word or unit (with the nearest valid one), wrong direction, not a positive number, or a
+ * missing unit. */
 MUST_USE enum rc budget_parse(const char *text, struct budget *ret, struct err *err);
 /* Canonical form, in the largest unit that prints it exactly: "p99<=5ms". */
 void budget_text(const struct budget *b, char text[BUDGET_TEXT_SIZE]);

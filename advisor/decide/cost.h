@@ -1,4 +1,5 @@
-/* cost.h -- price per hour / 3600 / throughput x 10^6: USD per million predictions or tokens; with 1 per hour, machine-hours. */
+/* cost.h -- price per hour / 3600 / throughput x 10^6: USD per million predictions or tokens; with 1 per
+ * hour, machine-hours. */
 #pragma once
 
 #include "advisor/decide/throughput.h"
@@ -10,5 +11,5 @@ struct cost {
 struct cost cost_of(double price_per_hour, const struct throughput *t);
 
 /* Cost of a divided by cost of b, paired round by round where both allow it; prices per hour of each. */
-void cost_ratio(const struct throughput *a, double price_a, const struct throughput *b, double price_b, double margin,
-                double confidence, struct ratio_bounds *ret);
+void cost_ratio(const struct throughput *a, double price_a, const struct throughput *b, double price_b,
+                double margin, double confidence, struct ratio_bounds *ret);

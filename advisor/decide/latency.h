@@ -1,9 +1,11 @@
-/* latency.h -- what a latency budget needs to know of a sample, computed once when a profile is stored, exact for any budget.
+/* latency.h -- what a latency budget needs to know of a sample, computed once when a profile is stored, exact
+ * for any budget.
  *
- * With k the most samples that may exceed a limit (core/stats/binomial.h), "p99 is within 5 ms" is shown exactly when the order
- * statistic of rank n - k is within 5 ms; likewise for "p99 is over 5 ms". So each percentile keeps three numbers: its
- * value and those two order statistics, and no budget ever needs the sample again. They hold for one confidence: store a summary for
- * each of LATENCY_CONFIDENCES and compute others from the sample. */
+ * With k the most samples that may exceed a limit (core/stats/binomial.h), "p99 is within 5 ms" is shown
+ * exactly when the order statistic of rank n - k is within 5 ms; likewise for "p99 is over 5 ms". So each
+ * percentile keeps three numbers: its value and those two order statistics, and no budget ever needs the
+ * sample again. They hold for one confidence: store a summary for each of LATENCY_CONFIDENCES and compute
+ * others from the sample. */
 #pragma once
 
 #include <stddef.h>
@@ -48,8 +50,10 @@ double latency_quantile(enum latency_figure f);
 /* LATENCY_COUNT for an unknown name. */
 enum latency_figure latency_from_name(const char *name);
 
-/* Samples in microseconds, in the order of measurement. RC_INPUT: none, a negative or not finite one. RC_MEMORY. */
-MUST_USE enum rc latency_summarise(const float *samples_us, size_t n, double confidence, struct latency *ret, struct err *err);
+/* Samples in microseconds, in the order of measurement. RC_INPUT: none, a negative or not finite one.
+ * RC_MEMORY. */
+MUST_USE enum rc latency_summarise(const float *samples_us, size_t n, double confidence, struct latency *ret,
+                                   struct err *err);
 
 /* Least n at which the percentile is reported (0 for the mean): "p99.9 needs n >= 4742". */
 uint64_t latency_min_n(enum latency_figure f, double confidence);

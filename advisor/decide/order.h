@@ -9,8 +9,10 @@ enum order_rule {
     ORDER_ALL     /* every variant that has a candidate */
 };
 
-/* The variant to evaluate next, or RECOMMEND_NONE. Asked with what is known so far: candidates profiled, accuracies for the variants
- * already evaluated. With floors the baseline comes first (others are compared with it), then the variant of the cheapest
- * candidate that breaks no budget, as long as it is cheaper than the cheapest that qualifies, or in a tie with it. Variants
- * with a failure are never returned. Without floors nothing is needed. Errors as recommend_decide. */
-MUST_USE enum rc order_next(const struct recommend_question *q, enum order_rule rule, uint32_t *ret, struct err *err);
+/* The variant to evaluate next, or RECOMMEND_NONE. Asked with what is known so far: candidates profiled,
+ * accuracies for the variants already evaluated. With floors the baseline comes first (others are compared
+ * with it), then the variant of the cheapest candidate that breaks no budget, as long as it is cheaper than
+ * the cheapest that qualifies, or in a tie with it. Variants with a failure are never returned. Without
+ * floors nothing is needed. Errors as recommend_decide. */
+MUST_USE enum rc order_next(const struct recommend_question *q, enum order_rule rule, uint32_t *ret,
+                            struct err *err);

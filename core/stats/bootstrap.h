@@ -1,9 +1,11 @@
-/* bootstrap.h -- paired bootstrap of a metric that is a mean over columns of (sum of numerators / sum of denominators).
+/* bootstrap.h -- paired bootstrap of a metric that is a mean over columns of (sum of numerators / sum of
+ * denominators).
  *
- * Rows (examples, sequences, chunks) are the clusters that are resampled, always the same rows for variant and baseline. The
- * replicates of both metrics are kept, with the moments of their jackknife influence, so that a bound of variant - f * baseline
- * at any f and confidence follows later without the scores: BCa (Efron 1987), chosen over the plain percentile interval because
- * proportions near 1 are skewed. p-values invert the same bound. */
+ * Rows (examples, sequences, chunks) are the clusters that are resampled, always the same rows for variant
+ * and baseline. The replicates of both metrics are kept, with the moments of their jackknife influence, so
+ * that a bound of variant - f * baseline at any f and confidence follows later without the scores: BCa (Efron
+ * 1987), chosen over the plain percentile interval because proportions near 1 are skewed. p-values invert the
+ * same bound. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,20 +30,22 @@ struct bootstrap {
     double moments[7];         /* sums of u^i v^j over rows, (i,j) = 20 11 02 30 21 12 03; u, v influences */
 };
 
-/* Deterministic for a seed. RC_INPUT: no rows or columns, or a value that is not finite, or denominators that sum to 0 or less.
- * A column whose resampled denominators sum to 0 counts 0. Columns that are 0 everywhere are left out of the mean.
- * On failure *ret is untouched. */
-MUST_USE enum rc bootstrap_run(const struct bootstrap_data *data, uint32_t replicates, uint64_t seed, struct bootstrap *ret,
-                               struct err *err);
+/* Deterministic for a seed. RC_INPUT: no rows or columns, or a value that is not finite, or denominators that
+ * sum to 0 or less. A column whose resampled denominators sum to 0 counts 0. Columns that are 0 everywhere
+ * are left out of the mean. On failure *ret is untouched. */
+MUST_USE enum rc bootstrap_run(const struct bootstrap_data *data, uint32_t replicates, uint64_t seed,
+                               struct bootstrap *ret, struct err *err);
 void bootstrap_free(struct bootstrap *b);
 
 /* The metric on all rows, without resampling. */
-MUST_USE enum rc bootstrap_metric(const float *scores, size_t rows, size_t columns, bool exponential, double *ret,
-                                  struct err *err);
+MUST_USE enum rc bootstrap_metric(const float *scores, size_t rows, size_t columns, bool exponential,
+                                  double *ret, struct err *err);
 
 /* One-sided BCa bounds of variant - f * baseline at `confidence`; *ret_* of either side. RC_MEMORY. */
-MUST_USE enum rc bootstrap_lower(const struct bootstrap *b, double f, double confidence, double *ret, struct err *err);
-MUST_USE enum rc bootstrap_upper(const struct bootstrap *b, double f, double confidence, double *ret, struct err *err);
+MUST_USE enum rc bootstrap_lower(const struct bootstrap *b, double f, double confidence, double *ret,
+                                 struct err *err);
+MUST_USE enum rc bootstrap_upper(const struct bootstrap *b, double f, double confidence, double *ret,
+                                 struct err *err);
 
 /* p-value of "variant - f * baseline <= delta" against "> delta"; never below 1 / (replicates + 1). */
 double bootstrap_p_above(const struct bootstrap *b, double f, double delta);

@@ -1,5 +1,6 @@
-/* mean_interval.h -- a mean of dependent samples, by non-overlapping batch means (Schmeiser 1982): consecutive samples are put
- * into at most 30 batches, whose means are nearly independent, and Student's t is applied to them. */
+/* mean_interval.h -- a mean of dependent samples, by non-overlapping batch means (Schmeiser 1982):
+ * consecutive samples are put into at most 30 batches, whose means are nearly independent, and Student's t is
+ * applied to them. */
 #pragma once
 
 #include <stddef.h>

@@ -1,5 +1,6 @@
-/* quantile.h -- sample quantiles. The q-quantile is the smallest sample with at least a share q of all samples at or below it
- * (the inverse of the empirical distribution: nearest rank, type 1 of Hyndman and Fan 1996): always a value that occurred. */
+/* quantile.h -- sample quantiles. The q-quantile is the smallest sample with at least a share q of all
+ * samples at or below it (the inverse of the empirical distribution: nearest rank, type 1 of Hyndman and Fan
+ * 1996): always a value that occurred. */
 #pragma once
 
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* ratio.h -- is a ratio of two positive figures shown to be above a margin? On the logarithmic scale, by Student's t. */
+/* ratio.h -- is a ratio of two positive figures shown to be above a margin? On the logarithmic scale, by
+ * Student's t. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,5 +22,7 @@ struct ratio_bounds {
 void ratio_welch(const struct ratio_figure *a, const struct ratio_figure *b, double margin, double confidence,
                  struct ratio_bounds *ret);
 
-/* a[i] / b[i] measured in the same rounds, n at least 2, all positive: geometric mean of the ratios, paired t. */
-void ratio_paired(const float *a, const float *b, size_t n, double margin, double confidence, struct ratio_bounds *ret);
+/* a[i] / b[i] measured in the same rounds, n at least 2, all positive: geometric mean of the ratios, paired
+ * t. */
+void ratio_paired(const float *a, const float *b, size_t n, double margin, double confidence,
+                  struct ratio_bounds *ret);

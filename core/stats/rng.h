@@ -1,5 +1,6 @@
-/* rng.h -- a small deterministic generator for resampling: equal seeds give equal streams on every machine. Never for secrets.
- * xoshiro256** (Blackman and Vigna 2018), seeded by SplitMix64 (Steele, Lea and Flood 2014). */
+/* rng.h -- a small deterministic generator for resampling: equal seeds give equal streams on every machine.
+ * Never for secrets. xoshiro256** (Blackman and Vigna 2018), seeded by SplitMix64 (Steele, Lea and Flood
+ * 2014). */
 #pragma once
 
 #include <stdint.h>

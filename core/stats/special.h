@@ -1,4 +1,5 @@
-/* special.h -- the distribution functions that the tests rest on. Relative error about 1e-12, for very large arguments 1e-9. */
+/* special.h -- the distribution functions that the tests rest on. Relative error about 1e-12, for very large
+ * arguments 1e-9. */
 #pragma once
 
 /* Regularised incomplete beta function I_x(a, b), a and b above 0, x in [0, 1]. */
