@@ -3,7 +3,11 @@
 
 #include "core/base/err.h"
 
-enum model_family { FAMILY_UNKNOWN = 0, FAMILY_ONNX = 1, FAMILY_GGUF = 2 }; /* bits, so that a set fits into an unsigned */
+enum model_family {
+    FAMILY_UNKNOWN = 0,
+    FAMILY_ONNX = 1,
+    FAMILY_GGUF = 2
+}; /* bits, so that a set fits into an unsigned */
 
 /* "onnx", "gguf" or "unknown". */
 const char *model_family_name(enum model_family family);

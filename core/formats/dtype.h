@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(enumerator, name, bytes of an element, number in ONNX's TensorProto.DataType, NumPy descr without byte order or NULL) */
+/* X(enumerator, name, bytes of an element, number in ONNX's TensorProto.DataType, NumPy descr without byte
+ * order or NULL) */
 #define DTYPE_TABLE(X)                                                                                       \
     X(DTYPE_BOOL, "bool", 1, 9, "b1")                                                                        \
     X(DTYPE_UINT8, "uint8", 1, 2, "u1")                                                                      \
@@ -25,7 +26,7 @@ enum dtype {
 #define X(id, name, bytes, onnx, numpy) id,
     DTYPE_TABLE(X)
 #undef X
-    DTYPE_OTHER /* a type of ONNX that Pare does not feed: string, complex, 4-bit, ... */
+        DTYPE_OTHER /* a type of ONNX that Pare does not feed: string, complex, 4-bit, ... */
 };
 
 enum { TENSOR_MAX_RANK = 8 };

@@ -17,12 +17,14 @@ struct idx {
     void *data; /* this machine's byte order; owned; idx_release */
 };
 
-/* max_bytes limits the unpacked data (0 = 8 GiB). RC_INPUT: not IDX, truncated, bytes after the end; RC_TOO_LARGE. */
+/* max_bytes limits the unpacked data (0 = 8 GiB). RC_INPUT: not IDX, truncated, bytes after the end;
+ * RC_TOO_LARGE. */
 MUST_USE enum rc idx_read(const char *path, uint64_t max_bytes, struct idx *ret, struct err *err);
 /* The same over a file's bytes in memory, gzip or plain. */
-MUST_USE enum rc idx_read_memory(const void *data, size_t size, uint64_t max_bytes, struct idx *ret, struct err *err);
+MUST_USE enum rc idx_read_memory(const void *data, size_t size, uint64_t max_bytes, struct idx *ret,
+                                 struct err *err);
 void idx_release(struct idx *x);
 
-/* RC_INPUT unless `images` has rank 3 or 4 ([N, h, w], [N, h, w, c] or [N, c, h, w]), `labels` is integer of rank 1, and both
- * have the same number of examples. `labels` may be NULL. */
+/* RC_INPUT unless `images` has rank 3 or 4 ([N, h, w], [N, h, w, c] or [N, c, h, w]), `labels` is integer of
+ * rank 1, and both have the same number of examples. `labels` may be NULL. */
 MUST_USE enum rc idx_check_pair(const struct idx *images, const struct idx *labels, struct err *err);

@@ -17,9 +17,11 @@ struct npy_header {
     size_t data_bytes;   /* product of dims times the element size, checked */
 };
 
-/* Bytes of preamble and header together, from the first 12 bytes of the file (fewer: RC_INPUT "truncated"). */
+/* Bytes of preamble and header together, from the first 12 bytes of the file (fewer: RC_INPUT "truncated").
+ */
 MUST_USE enum rc npy_header_size(const void *data, size_t size, size_t *ret, struct err *err);
 
-/* Parses the header in the first `size` bytes. RC_INPUT: not an npy file, truncated, broken; RC_UNSUPPORTED with a hint: Fortran
- * order, big endian, objects, strings, complex numbers, more than TENSOR_MAX_RANK axes. */
+/* Parses the header in the first `size` bytes. RC_INPUT: not an npy file, truncated, broken; RC_UNSUPPORTED
+ * with a hint: Fortran order, big endian, objects, strings, complex numbers, more than TENSOR_MAX_RANK axes.
+ */
 MUST_USE enum rc npy_parse(const void *data, size_t size, struct npy_header *ret, struct err *err);

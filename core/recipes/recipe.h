@@ -1,9 +1,11 @@
 /* recipe.h -- the grammar of recipes and what every compressor offers, as data.
  *
- *   recipe := step ('+' step)*      step := name [':' option (',' option)*]      option := flag | key '=' value
+ *   recipe := step ('+' step)*      step := name [':' option (',' option)*]      option := flag | key '='
+ * value
  *
- * Some compressors have two words: `int8:static` is a descriptor of that name, and `int8:static,calib=mse` gives it an option.
- * Its second word may stand anywhere among the options. Names and values are case-sensitive. */
+ * Some compressors have two words: `int8:static` is a descriptor of that name, and `int8:static,calib=mse`
+ * gives it an option. Its second word may stand anywhere among the options. Names and values are
+ * case-sensitive. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,24 +26,25 @@ enum option_type { OPTION_FLAG, OPTION_INT, OPTION_NUMBER, OPTION_CHOICE };
 struct option_desc {
     const char *name;
     enum option_type type;
-    double min, max;             /* inclusive; OPTION_INT, OPTION_NUMBER */
-    const char *const *choices;  /* NULL-terminated; OPTION_CHOICE, and OPTION_INT where only some values are valid */
-    const char *default_text;    /* "32", "minmax"; flags are off by default: NULL */
-    const char *help;            /* one line */
-    bool always_written;         /* in the canonical form even at its default, because it depends on the hardware */
+    double min, max;            /* inclusive; OPTION_INT, OPTION_NUMBER */
+    const char *const *choices; /* NULL-terminated; OPTION_CHOICE, and OPTION_INT with few valid values */
+    const char *default_text;   /* "32", "minmax"; flags are off by default: NULL */
+    const char *help;           /* one line */
+    const char *only_with;      /* "calib=percentile": means nothing without that choice; else NULL */
+    bool always_written;        /* in the canonical form even at its default, as it depends on the hardware */
 };
 
 enum recipe_needs { NEEDS_NOTHING = 0, NEEDS_CALIBRATION = 1 };
 
 struct compressor_desc {
-    const char *name;   /* "int8:static" */
-    unsigned families;  /* bits of enum model_family */
-    const char *summary; /* one line */
-    const struct option_desc *options;
+    const char *name;                  /* "int8:static" */
+    unsigned families;                 /* bits of enum model_family */
+    const char *summary;               /* one line */
+    const struct option_desc *options; /* sorted by name */
     size_t n_options;
-    unsigned needs;                /* bits of enum recipe_needs, whatever the options */
-    const char *calibration_flag;  /* the flag that makes it need calibration; NULL when there is none */
-    int stage;                     /* steps must come in this order, at most one of each: 0 baseline (alone), 1 prune, 2 precision */
+    unsigned needs;               /* bits of enum recipe_needs, whatever the options */
+    const char *calibration_flag; /* the flag that makes it need calibration; NULL when there is none */
+    int stage; /* 0 baseline (stands alone), 1 prune, 2 precision: steps come in this order, one of each */
 };
 
 /* Every descriptor, in the order in which they are listed to people. */
@@ -65,18 +68,19 @@ struct recipe {
     struct recipe_step steps[RECIPE_MAX_STEPS];
 };
 
-/* Parses a recipe for models of one family (FAMILY_UNKNOWN = any). RC_INPUT for everything else: an unknown step, option or value
- * with the nearest valid name and the list of valid ones, a value out of range, something twice, a step of the other family, a wrong
- * order, more than 256 characters. */
-MUST_USE enum rc recipe_parse(const char *text, enum model_family family, struct recipe *ret, struct err *err);
+/* Parses a recipe for models of one family (FAMILY_UNKNOWN = any). RC_INPUT for everything else: an unknown
+ * step, option or value with the nearest valid name and the list of valid ones, a value out of range,
+ * something twice, a step of the other family, a wrong order, more than 256 characters. */
+MUST_USE enum rc recipe_parse(const char *text, enum model_family family, struct recipe *ret,
+                              struct err *err);
 
-/* The canonical form, the identity of a recipe: options sorted by name, defaults dropped (except always_written ones), numbers in
- * their shortest form. Parsing it gives the same recipe. */
+/* The canonical form, the identity of a recipe: options sorted by name, defaults dropped (except
+ * always_written ones), numbers in their shortest form. Parsing it gives the same recipe. */
 void recipe_canonical(const struct recipe *r, char text[RECIPE_TEXT_SIZE]);
 
 /* Parse and canonicalise in one. */
-MUST_USE enum rc recipe_canonicalise(const char *text, enum model_family family, char canonical[RECIPE_TEXT_SIZE],
-                                     struct err *err);
+MUST_USE enum rc recipe_canonicalise(const char *text, enum model_family family,
+                                     char canonical[RECIPE_TEXT_SIZE], struct err *err);
 
 /* What the recipe needs beside the model: bits of enum recipe_needs. */
 unsigned recipe_needs(const struct recipe *r);
@@ -85,19 +89,21 @@ unsigned recipe_needs(const struct recipe *r);
 const char *recipe_baseline(enum model_family family);
 bool recipe_is_baseline(const struct recipe *r);
 
-/* Option values by name. Asking for an option that the descriptor does not have, or of another type, is a programmer error
- * (asserted). A choice is given by its name. */
+/* Option values by name. Asking for an option that the descriptor does not have, or of another type, is a
+ * programmer error (asserted). A choice is given by its name. */
 bool recipe_flag(const struct recipe_step *s, const char *option);
 int64_t recipe_int(const struct recipe_step *s, const char *option);
 double recipe_number(const struct recipe_step *s, const char *option);
 const char *recipe_choice(const struct recipe_step *s, const char *option);
 
-/* Sets the option `option` to `value` in every step that has it and whose text did not say it; for the planner, which chooses
- * act=u8|s8 for the targets. Returns the number of steps changed or already so. `value` must be valid (asserted). */
+/* Sets the option `option` to `value` in every step that has it and whose text did not say it; for the
+ * planner, which chooses act=u8|s8 for the targets. Returns the number of steps changed or already so.
+ * `value` must be valid (asserted). */
 size_t recipe_choose(struct recipe *r, const char *option, const char *value);
 
-/* The levels of a preset ("quick", "standard", "thorough"), canonical but for always_written options, baseline first,
- * NULL-terminated, static. RC_INPUT naming the valid presets. */
-MUST_USE enum rc recipe_preset(enum model_family family, const char *preset, const char *const **ret, struct err *err);
+/* The levels of a preset ("quick", "standard", "thorough"), canonical but for always_written options,
+ * baseline first, NULL-terminated, static. RC_INPUT naming the valid presets. */
+MUST_USE enum rc recipe_preset(enum model_family family, const char *preset, const char *const **ret,
+                               struct err *err);
 /* "quick", "standard", "thorough", NULL. */
 const char *const *recipe_preset_names(void);

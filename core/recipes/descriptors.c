@@ -1,0 +1,120 @@
+/* What each compressor is called, which options it takes and what it needs. The functions are bound to these
+ * names in compressors/registry.c; help, API schemas and documentation are made from this table. Options are
+ * sorted by name. */
+#include "core/base/container.h"
+#include "core/recipes/recipe.h"
+
+static const char *const act_types[] = {"u8", "s8", NULL};
+static const char *const calibrations[] = {"minmax", "percentile", "entropy", "mse", NULL};
+static const char *const weight_scales[] = {"channel", "tensor", NULL};
+static const char *const group_sizes[] = {"16", "32", "64", "128", "256", NULL};
+
+#define WEIGHTS_OPTION                                                                                       \
+    {                                                                                                        \
+        .name = "weights", .type = OPTION_CHOICE, .choices = weight_scales, .default_text = "channel",       \
+        .help = "one scale for each output channel, or one for the whole tensor"                             \
+    }
+
+static const struct option_desc int8_dynamic_options[] = {WEIGHTS_OPTION};
+
+/* act: u8 suits x86 (VNNI multiplies u8 by s8), s8 suits ARM; the planner sets it for the targets of a study.
+ */
+static const struct option_desc int8_static_options[] = {
+    {.name = "act",
+     .type = OPTION_CHOICE,
+     .choices = act_types,
+     .default_text = "u8",
+     .help = "type of activations: u8 is fastest on x86, s8 on ARM",
+     .always_written = true},
+    {.name = "calib",
+     .type = OPTION_CHOICE,
+     .choices = calibrations,
+     .default_text = "mse",
+     .help = "how ranges are chosen from the calibration set"},
+    {.name = "percentile",
+     .type = OPTION_NUMBER,
+     .min = 90,
+     .max = 100,
+     .default_text = "99.99",
+     .help = "part of the absolute values that the range must hold, in percent",
+     .only_with = "calib=percentile"},
+    WEIGHTS_OPTION,
+};
+
+static const struct option_desc int4_options[] = {
+    {.name = "group",
+     .type = OPTION_INT,
+     .min = 16,
+     .max = 256,
+     .choices = group_sizes,
+     .default_text = "32",
+     .help = "weights that share one scale"},
+    {.name = "symmetric",
+     .type = OPTION_FLAG,
+     .help = "no zero points: a little smaller, a little less accurate"},
+};
+
+static const struct option_desc prune_options[] = {
+    {.name = "ratio",
+     .type = OPTION_NUMBER,
+     .min = 0.01,
+     .max = 0.99,
+     .default_text = "0.5",
+     .help = "part of each tensor's weights that becomes zero"},
+};
+
+static const struct option_desc gguf_options[] = {
+    {.name = "imatrix",
+     .type = OPTION_FLAG,
+     .help = "weigh errors by an importance matrix computed from the calibration text"},
+};
+
+#define GGUF_LEVEL(level, text)                                                                              \
+    {                                                                                                        \
+        .name = level, .families = FAMILY_GGUF, .summary = text, .options = gguf_options,                    \
+        .n_options = ARRAY_SIZE(gguf_options), .calibration_flag = "imatrix", .stage = 2                     \
+    }
+
+static const struct compressor_desc descriptors[] = {
+    {.name = "fp32", .families = FAMILY_ONNX, .summary = "the model as submitted: the baseline"},
+    {.name = "original", .families = FAMILY_GGUF, .summary = "the model as submitted: the baseline"},
+    {.name = "fp16",
+     .families = FAMILY_ONNX,
+     .summary = "weights and activations as 16-bit floats: half the size; most CPUs compute it no faster",
+     .stage = 2},
+    {.name = "int8:dynamic",
+     .families = FAMILY_ONNX,
+     .summary = "8-bit weights; the ranges of activations are measured at every run",
+     .options = int8_dynamic_options,
+     .n_options = ARRAY_SIZE(int8_dynamic_options),
+     .stage = 2},
+    {.name = "int8:static",
+     .families = FAMILY_ONNX,
+     .summary = "8-bit weights and activations, with ranges fixed by a calibration set",
+     .options = int8_static_options,
+     .n_options = ARRAY_SIZE(int8_static_options),
+     .needs = NEEDS_CALIBRATION,
+     .stage = 2},
+    {.name = "int4",
+     .families = FAMILY_ONNX,
+     .summary = "4-bit weights of matrix products, in groups; activations stay as they are",
+     .options = int4_options,
+     .n_options = ARRAY_SIZE(int4_options),
+     .stage = 2},
+    {.name = "prune:magnitude",
+     .families = FAMILY_ONNX,
+     .summary = "the smallest weights become zero: compresses better in transit, runs no faster by itself",
+     .options = prune_options,
+     .n_options = ARRAY_SIZE(prune_options),
+     .stage = 1},
+    GGUF_LEVEL("Q8_0", "8.5 bits a weight: nearly the accuracy of the original"),
+    GGUF_LEVEL("Q5_K_M", "about 5.7 bits a weight"),
+    GGUF_LEVEL("Q4_K_M", "about 4.9 bits a weight: the usual choice"),
+    GGUF_LEVEL("Q3_K_M", "about 3.9 bits a weight"),
+    GGUF_LEVEL("Q2_K", "about 3 bits a weight: visible loss"),
+};
+
+const struct compressor_desc *recipe_descriptors(size_t *count) {
+    *count = ARRAY_SIZE(descriptors);
+    return descriptors;
+}
