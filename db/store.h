@@ -2,8 +2,8 @@
  *
  * Every write runs on the store's writer thread, many in one transaction (group commit), each in a savepoint of its own:
  * store_write returns RC_OK only after the transaction that holds it is on disk. Reads use a small pool of read-only
- * connections, each read sees one snapshot. The typed functions of store_models.h, store_work.h, store_studies.h,
- * store_jobs.h and store_answers.h take the transaction; the blobs (store_blobs.h) and the tokens (store_tokens.h) take
+ * connections, each read sees one snapshot. The typed functions of store_models.h, store_machines.h,
+ * store_work.h, store_studies.h, store_jobs.h and store_answers.h take the transaction; the blobs (store_blobs.h) and the tokens (store_tokens.h) take
  * the store. All functions are thread-safe; a transaction belongs to one thread.
  *
  * Rows: strings in a row struct are owned by the transaction and live until it ends. Times are wall milliseconds. */
@@ -60,8 +60,8 @@ void store_on_change(struct store *s, void (*fn)(void *user), void *user);
 /* A consistent copy of the database at `path` (a new file) while the store is used; blobs are copied by the caller. */
 MUST_USE enum rc store_backup(struct store *s, const char *path, struct err *err);
 
-/* Pages of a list: rows after `after` ("" = from the start), at most `limit`. */
+/* Lists are newest first, a page at a time: rows older than row `before` (0 = from the newest), at most `limit`. */
 struct store_page {
-    const char *after;
+    int64_t before; /* the `row` of the last row of the page before */
     uint32_t limit;
 };

@@ -36,6 +36,9 @@ MUST_USE enum rc store_blob_open(struct store *s, const char *sha256, int *fd, u
 MUST_USE enum rc store_blob_read(struct store *s, const char *sha256, size_t max_bytes, char **data, size_t *size,
                                  struct err *err);
 
+/* Where the content lies, for readers of headers that want a path. The blob must exist. */
+MUST_USE enum rc store_blob_path(struct store *s, const char *sha256, char *path, size_t path_size, struct err *err);
+
 /* Removes blobs that no row refers to and that are older than min_age_ms (an upload comes before the row that names it),
  * and temporary files of that age. */
 MUST_USE enum rc store_blobs_collect(struct store *s, int64_t min_age_ms, uint64_t *removed, struct err *err);

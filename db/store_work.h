@@ -1,0 +1,93 @@
+/* store_work.h -- what was made and measured: variants, configurations, evaluations with scores, profiles with samples.
+ * Ids are made from what defines the thing, so that adding one twice keeps the first. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+#include "db/store.h"
+#include "db/store_models.h"
+
+struct store_variant {
+    const char *id, *model, *recipe;
+    const char *calibration; /* dataset id or NULL */
+    const char *state;       /* pending, ready, failed */
+    const char *error;       /* of a failed one */
+    const char *main;        /* of a ready one */
+    const char *result_json;
+    int64_t bytes, created_ms;
+};
+
+MUST_USE enum rc store_variant_add(struct store_tx *tx, const struct store_variant *v, struct err *err);
+MUST_USE enum rc store_variant_get(struct store_tx *tx, const char *id, struct store_variant *ret, struct err *err);
+MUST_USE enum rc store_variant_files(struct store_tx *tx, const char *id, struct store_file **ret, size_t *n,
+                                     struct err *err);
+/* Makes it ready with its files (files[0] is the main one). */
+MUST_USE enum rc store_variant_ready(struct store_tx *tx, const char *id, const struct store_file *files, size_t n,
+                                     const char *result_json, struct err *err);
+MUST_USE enum rc store_variant_failed(struct store_tx *tx, const char *id, const char *error, struct err *err);
+/* A failed one becomes pending again, for a new attempt. */
+MUST_USE enum rc store_variant_pending(struct store_tx *tx, const char *id, struct err *err);
+MUST_USE enum rc store_variants_of_model(struct store_tx *tx, const char *model, struct store_variant **ret, size_t *n,
+                                         struct err *err);
+
+struct store_configuration {
+    const char *id, *variant, *machine_type;
+    int64_t instances, threads, batch;
+    int64_t created_ms;
+};
+
+MUST_USE enum rc store_configuration_add(struct store_tx *tx, const struct store_configuration *c, struct err *err);
+MUST_USE enum rc store_configuration_get(struct store_tx *tx, const char *id, struct store_configuration *ret,
+                                         struct err *err);
+MUST_USE enum rc store_configurations_of_variant(struct store_tx *tx, const char *variant,
+                                                 struct store_configuration **ret, size_t *n, struct err *err);
+
+struct store_evaluation {
+    const char *id, *variant, *dataset, *split_json;
+    const char *primary; /* metric */
+    const char *result_json;
+    int64_t examples, created_ms;
+};
+
+struct store_scores {
+    const char *metric, *sha256;
+    int64_t rows, columns;
+};
+
+MUST_USE enum rc store_evaluation_add(struct store_tx *tx, const struct store_evaluation *e,
+                                      const struct store_scores *scores, size_t n, struct err *err);
+MUST_USE enum rc store_evaluation_get(struct store_tx *tx, const char *id, struct store_evaluation *ret, struct err *err);
+MUST_USE enum rc store_evaluation_scores(struct store_tx *tx, const char *id, struct store_scores **ret, size_t *n,
+                                         struct err *err);
+/* Newest first. */
+MUST_USE enum rc store_evaluations_of_variant(struct store_tx *tx, const char *variant, struct store_evaluation **ret,
+                                              size_t *n, struct err *err);
+
+struct store_profile {
+    const char *id, *configuration, *result_json;
+    int64_t created_ms;
+};
+
+/* Latency samples of one scenario: the file, and the sorted samples that percentile bounds are read from. */
+struct store_samples {
+    const char *scenario, *sha256;
+    int64_t n;
+    const float *sorted_us;
+};
+
+struct store_counter {
+    const char *name;
+    double value;
+};
+
+MUST_USE enum rc store_profile_add(struct store_tx *tx, const struct store_profile *p, const struct store_samples *samples,
+                                   size_t n_samples, const struct store_counter *counters, size_t n_counters,
+                                   struct err *err);
+MUST_USE enum rc store_profile_get(struct store_tx *tx, const char *id, struct store_profile *ret, struct err *err);
+MUST_USE enum rc store_profile_samples(struct store_tx *tx, const char *id, const char *scenario, struct store_samples *ret,
+                                       struct err *err);
+/* Newest first. */
+MUST_USE enum rc store_profiles_of_configuration(struct store_tx *tx, const char *configuration, struct store_profile **ret,
+                                                 size_t *n, struct err *err);
