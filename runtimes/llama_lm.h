@@ -30,13 +30,14 @@ struct llama_lm_info {
     uint32_t vocabulary;   /* tokens */
     uint32_t trained_context;
     uint32_t layers;
+    uint32_t context; /* of this instance */
     bool adds_bos;
 };
 
 /* True in a build with libllama. */
 bool llama_lm_available(void);
 
-/* "libllama 0.0.1234" or "none". A string for fingerprints and results. */
+/* Version of libllama as it reports it ("0.5.0-dev"); NULL in a build without. */
 const char *llama_lm_version(void);
 
 /* Loads the backend libraries that lie beside libggml (the one for this CPU is chosen by ggml). Loading a

@@ -23,10 +23,11 @@ struct llama_observe_opts {
     uint64_t max_chunks; /* 0 = all */
     uint32_t threads;    /* 0 = 1 */
     void (*on_progress)(void *user, double fraction); /* after every chunk; NULL for none */
+    void *progress_user;
     /* Every multiplication of at least 16 rows by a weight of a layer ("blk."), as llama-imatrix takes them.
      * A code other than RC_OK ends the reading with that code. */
     enum rc (*on_rows)(void *user, const struct llama_observation *o, struct err *err);
-    void *user;
+    void *rows_user;
 };
 
 /* Loads the model at `path` and reads `text` (`size` bytes) in chunks as in runtimes/llama_score.h. *chunks

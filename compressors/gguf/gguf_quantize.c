@@ -1,0 +1,177 @@
+/* gguf_quantize.c -- one GGUF level: importance matrix, quantization, and the record of what became of every
+ * tensor, read back from the written file. */
+#include "compressors/gguf/gguf_quantize.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "compressors/gguf/imatrix.h"
+#include "core/data/dataset.h"
+#include "core/formats/gguf_header.h"
+#include "core/recipes/recipe.h"
+#include "runtimes/llama_quantizer.h"
+
+enum {
+    CALIBRATION_CHUNKS = 200, /* 100,000 tokens at a context of 512; more changes little */
+    K_BLOCK = 256             /* weights in a block of the K types */
+};
+static const double imatrix_share = 0.8; /* of the step's time, for its progress */
+
+static bool is_plain_type(const char *type) {
+    return strcmp(type, "F32") == 0 || strcmp(type, "F16") == 0 || strcmp(type, "BF16") == 0;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t size = strlen(text), end_size = strlen(end);
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
+/* Quantizing twice adds the errors of both: such a model is refused. */
+static enum rc check_input(const struct gguf_header *h, struct err *err) {
+    for (size_t i = 0; i < gguf_header_tensor_count(h); i++) {
+        const struct gguf_tensor *t = gguf_header_tensor(h, i);
+        if (t->rank >= 2 && !is_plain_type(t->type_name)) {
+            return err_set(
+                err, RC_UNSUPPORTED,
+                "the model is quantized already (%s is %s): submit its original, in f16, bf16 or f32",
+                t->name, t->type_name);
+        }
+    }
+    return RC_OK;
+}
+
+/* --- importance matrix --- */
+
+static void on_progress(void *user, double fraction) {
+    compress_progress(user, imatrix_share * fraction, "importance matrix");
+}
+
+static enum rc collect(struct imatrix *m, struct compress_job *job, uint64_t *chunks, struct err *err) {
+    size_t size;
+    const char *text = dataset_text(job->calibration, &size);
+    if (!text) {
+        return err_set(err, RC_INPUT,
+                       "GGUF models are calibrated with text; the calibration dataset is none");
+    }
+    struct imatrix_opts opts = {
+        .max_chunks = CALIBRATION_CHUNKS, .threads = job->threads, .on_progress = on_progress, .user = job};
+    enum rc rc = imatrix_collect(m, job->input, text, size, &opts, chunks, err);
+    return rc ? err_prefix(err, "importance matrix") : RC_OK;
+}
+
+static enum rc quantize(struct compress_job *job, const char *level, struct err *err) {
+    struct llama_quantizer_opts opts = {.level = level, .threads = job->threads};
+    bool weighted =
+        job->calibration && strcmp(level, "Q8_0") != 0; /* its rounding takes no account of importance */
+    struct imatrix *m = NULL;
+    enum rc rc = RC_OK;
+    if (weighted) {
+        m = imatrix_new();
+        rc = m ? collect(m, job, &opts.chunks, err) : err_memory(err);
+        if (rc == RC_OK) {
+            rc = imatrix_importance(m, &opts.importance, &opts.importances, err);
+        }
+    }
+    if (rc == RC_OK) {
+        compress_progress(job, weighted ? imatrix_share : 0, "quantizing");
+        rc = llama_quantizer_run(job->input, job->output, &opts, err);
+    }
+    imatrix_free(m);
+    if (rc) {
+        return rc;
+    }
+    if (weighted) {
+        return record_note(job->record, err,
+                           "importance matrix of %zu tensors from %llu chunks of the calibration text",
+                           opts.importances, (unsigned long long)opts.chunks);
+    }
+    if (strcmp(level, "Q8_0") != 0) {
+        return record_note(
+            job->record, err,
+            "made without an importance matrix, because there is no calibration text: with one the same size "
+            "keeps more accuracy");
+    }
+    return RC_OK;
+}
+
+/* --- record --- */
+
+static const struct gguf_tensor *find_tensor(const struct gguf_header *h, const char *name, size_t guess) {
+    size_t count = gguf_header_tensor_count(h);
+    for (size_t step = 0; step < count; step++) {
+        const struct gguf_tensor *t = gguf_header_tensor(h, (guess + step) % count);
+        if (strcmp(t->name, name) == 0) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static const char *reason_left_alone(const struct gguf_tensor *t) {
+    if (strstr(t->name, "_norm")) {
+        return "norms stay as they are: they are small and sensitive";
+    }
+    if (t->rank < 2) {
+        return "vectors stay as they are: they are small";
+    }
+    if (ends_with(t->name, ".bias")) {
+        return "biases stay as they are: they are small";
+    }
+    return "llama.cpp keeps tensors of this kind as they are";
+}
+
+static enum rc record_tensor(struct record *record, const struct gguf_tensor *before,
+                             const struct gguf_tensor *after, const char *level, struct err *err) {
+    if (before->type == after->type) {
+        return record_left_alone(record, err, after->name, "%s: %s", after->type_name,
+                                 reason_left_alone(after));
+    }
+    enum rc rc = record_changed(record, err, after->name, "%s to %s", before->type_name, after->type_name);
+    if (rc || strcmp(level, "Q8_0") == 0 || after->dims[0] % K_BLOCK == 0) {
+        return rc;
+    }
+    return record_note(
+        record, err,
+        "rows of %llu weights do not fill the blocks of %d that %s is made of: matrices of that width became "
+        "%s, which is larger",
+        (unsigned long long)after->dims[0], K_BLOCK, level, after->type_name);
+}
+
+static enum rc record_file(struct record *record, const struct gguf_header *before, const char *output,
+                           const char *level, struct err *err) {
+    struct gguf_header *after;
+    enum rc rc = gguf_header_read(output, &after, err);
+    if (rc) {
+        return err_prefix(err, "the written file");
+    }
+    for (size_t i = 0; rc == RC_OK && i < gguf_header_tensor_count(after); i++) {
+        const struct gguf_tensor *t = gguf_header_tensor(after, i);
+        const struct gguf_tensor *old = find_tensor(before, t->name, i);
+        rc = old ? record_tensor(record, old, t, level, err)
+                 : err_set(err, RC_INTERNAL, "the written file has a tensor %s that the model has not",
+                           t->name);
+    }
+    gguf_header_free(after);
+    return rc;
+}
+
+enum rc gguf_quantize_compress(struct compress_job *job, const struct recipe_step *step, struct err *err) {
+    const char *level = step->descriptor->name;
+    struct gguf_header *before;
+    enum rc rc = gguf_header_read(job->input, &before, err);
+    if (rc) {
+        return rc;
+    }
+    rc = check_input(before, err);
+    if (rc == RC_OK) {
+        rc = quantize(job, level, err);
+    }
+    if (rc == RC_OK) {
+        rc = record_file(job->record, before, job->output, level, err);
+    }
+    gguf_header_free(before);
+    if (rc == RC_OK) {
+        compress_progress(job, 1, "quantized");
+    }
+    return rc;
+}
