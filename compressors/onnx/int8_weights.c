@@ -1,0 +1,109 @@
+#include "compressors/onnx/int8_weights.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/base/checked.h"
+
+enum { QMAX = 127 };
+
+enum rc int8_weights_view(const int64_t *dims, size_t rank, size_t axis, struct int8_view *view,
+                          struct err *err) {
+    if (axis >= rank || checked_product(dims, axis, &view->outer) ||
+        checked_product(dims + axis, 1, &view->channels) ||
+        checked_product(dims + axis + 1, rank - axis - 1, &view->inner)) {
+        return err_set(err, RC_INPUT, "a weight tensor's shape does not fit its use");
+    }
+    return RC_OK;
+}
+
+/* Largest absolute value; infinity when one is NaN or infinite. */
+static float largest(const float *w, size_t n) {
+    float m = 0;
+    int bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        float a = fabsf(w[i]);
+        bad |= !(a <= 3.4028235e38F);
+        m = a > m ? a : m;
+    }
+    return bad ? INFINITY : m;
+}
+
+/* With one value a channel and row (inner = 1) the rows are walked, so that memory is read in order. */
+static void largest_by_column(const float *w, size_t rows, size_t columns, float *ret) {
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = w + r * columns;
+        for (size_t c = 0; c < columns; c++) {
+            float a = fabsf(row[c]);
+            ret[c] = a > ret[c] || isnan(a) ? a : ret[c];
+        }
+    }
+}
+
+enum rc int8_weights_scales(const float *w, struct int8_view view, float *scales, struct err *err) {
+    memset(scales, 0, view.channels * sizeof(*scales));
+    if (view.inner == 1) {
+        largest_by_column(w, view.outer, view.channels, scales);
+    } else {
+        for (size_t o = 0; o < view.outer; o++) {
+            for (size_t c = 0; c < view.channels; c++) {
+                float m = largest(w + (o * view.channels + c) * view.inner, view.inner);
+                scales[c] = m > scales[c] ? m : scales[c];
+            }
+        }
+    }
+    for (size_t c = 0; c < view.channels; c++) {
+        if (!isfinite(scales[c])) {
+            return err_set(err, RC_INPUT, "the weights hold NaN or infinity in channel %zu", c);
+        }
+        scales[c] /= QMAX;
+    }
+    return RC_OK;
+}
+
+void int8_weights_share_scale(float *scales, size_t channels) {
+    float m = 0;
+    for (size_t c = 0; c < channels; c++) {
+        m = scales[c] > m ? scales[c] : m;
+    }
+    for (size_t c = 0; c < channels; c++) {
+        scales[c] = m;
+    }
+}
+
+void int8_weights_fill_scales(float *scales, size_t channels) {
+    float m = 0;
+    for (size_t c = 0; c < channels; c++) {
+        m = scales[c] > m ? scales[c] : m;
+    }
+    m = m > 0 ? m : 1;
+    for (size_t c = 0; c < channels; c++) {
+        scales[c] = scales[c] > 0 ? scales[c] : m;
+    }
+}
+
+static int8_t nearest(float x) {
+    float clamped = x < -QMAX ? -QMAX : x > QMAX ? QMAX : x;
+    /* Adding 1.5 * 2^23 leaves the integer nearest (ties to even) in the low bits: rintf as vector code. */
+    float shifted = clamped + 12582912.0F;
+    return (int8_t)(int32_t)(shifted - 12582912.0F);
+}
+
+void int8_weights_quantize(const float *w, struct int8_view view, const float *scales, int8_t *q) {
+    for (size_t o = 0; o < view.outer; o++) {
+        if (view.inner == 1) {
+            const float *row = w + o * view.channels;
+            int8_t *out = q + o * view.channels;
+            for (size_t c = 0; c < view.channels; c++) {
+                out[c] = nearest(row[c] / scales[c]);
+            }
+            continue;
+        }
+        for (size_t c = 0; c < view.channels; c++) {
+            size_t at = (o * view.channels + c) * view.inner;
+            for (size_t i = 0; i < view.inner; i++) {
+                q[at + i] = nearest(w[at + i] / scales[c]);
+            }
+        }
+    }
+}
