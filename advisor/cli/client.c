@@ -8,6 +8,8 @@
 #include "core/base/ident.h"
 #include "core/base/json.h"
 #include "core/base/sha256.h"
+#include "core/formats/format_detect.h"
+#include "core/formats/onnx_header.h"
 
 enum { REQUEST_TIMEOUT_MS = 120 * 1000 };
 
@@ -58,7 +60,7 @@ static enum rc model_files(struct client *c, const char *file, json_t *files, st
 
 enum rc client_add_model(struct client *c, const char *file, json_t **ret, struct err *err) {
     json_t *files = json_array();
-    json_t *body = json_pack("{s:s, s:o}", "name", file_base_name(file), "files", files);
+    json_t *body = json_pack("{s:s, s:s, s:o}", "name", file_base_name(file), "main", file_base_name(file), "files", files);
     enum rc rc = body ? model_files(c, file, files, err) : err_memory(err);
     if (rc == RC_OK) {
         rc = client_post(c, "/v1/models", body, ret, err);
@@ -76,8 +78,33 @@ static enum rc add_file(struct client *c, const char *file, const char *path, js
     return rc;
 }
 
+/* One external data file: beside the model, by a relative path that stays there. */
+static enum rc add_external(struct client *c, const char *file, const char *location, json_t *files, struct err *err) {
+    char local[4096];
+    const char *slash = strrchr(file, '/');
+    if (location[0] == '/' || strstr(location, "..")) {
+        return err_set(err, RC_INPUT, "%s names external data at \"%.100s\": it must lie beside the model", file, location);
+    }
+    snprintf(local, sizeof(local), "%.*s%s", slash ? (int)(slash - file + 1) : 0, file, location);
+    enum rc rc = add_file(c, local, location, files, err);
+    return rc == RC_OK ? RC_OK : err_prefix(err, "external data of %s", file);
+}
+
 static enum rc model_files(struct client *c, const char *file, json_t *files, struct err *err) {
-    return add_file(c, file, file_base_name(file), files, err);
+    enum model_family family;
+    struct onnx_header *header = NULL;
+    enum rc rc = format_detect(file, &family, err);
+    if (rc == RC_OK && family == FAMILY_ONNX) {
+        rc = onnx_header_read(file, &header, err);
+    }
+    if (rc == RC_OK) {
+        rc = add_file(c, file, file_base_name(file), files, err);
+    }
+    for (size_t i = 0; rc == RC_OK && header && i < header->n_externals; i++) {
+        rc = add_external(c, file, header->externals[i].location, files, err);
+    }
+    onnx_header_free(header);
+    return rc;
 }
 
 char *client_escape(const char *text) {
