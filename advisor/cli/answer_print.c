@@ -16,7 +16,11 @@ void figure_bytes(double bytes, char text[FIGURE_SIZE]) {
 }
 
 void figure_us(double us, char text[FIGURE_SIZE]) {
-    snprintf(text, FIGURE_SIZE, us < 100 ? "%.0f us" : us < 10000 ? "%.2f ms" : "%.0f ms", us < 100 ? us : us / 1000);
+    snprintf(text, FIGURE_SIZE,
+             us < 100     ? "%.0f us"
+             : us < 10000 ? "%.2f ms"
+                          : "%.0f ms",
+             us < 100 ? us : us / 1000);
 }
 
 int answer_exit_code(const json_t *answer) {
@@ -62,8 +66,9 @@ static void figure_accuracy(const json_t *accuracy, char text[FIGURE_SIZE]) {
 }
 
 static enum rc add_row(struct table *t, const char *role, const json_t *c, const char *why, struct err *err) {
-    char runtime[FIGURE_SIZE] = "", accuracy[FIGURE_SIZE] = "", p50[FIGURE_SIZE] = "-", p99[FIGURE_SIZE] = "-", rate[FIGURE_SIZE] = "-",
-         memory[FIGURE_SIZE] = "-", size[FIGURE_SIZE] = "-", cost[FIGURE_SIZE] = "-";
+    char runtime[FIGURE_SIZE] = "", accuracy[FIGURE_SIZE] = "", p50[FIGURE_SIZE] = "-",
+         p99[FIGURE_SIZE] = "-", rate[FIGURE_SIZE] = "-", memory[FIGURE_SIZE] = "-", size[FIGURE_SIZE] = "-",
+         cost[FIGURE_SIZE] = "-";
     const json_t *latency = json_object_get(c, "latency_us");
     figure_runtime(c, runtime);
     figure_accuracy(json_object_get(c, "accuracy"), accuracy);
@@ -85,7 +90,8 @@ static enum rc add_row(struct table *t, const char *role, const json_t *c, const
     if (!isnan(cost_of(c))) {
         snprintf(cost, sizeof(cost), "%.4f", cost_of(c));
     }
-    const char *cells[] = {role, text_of(c, "recipe"), runtime, accuracy, p50, p99, rate, memory, size, cost, why};
+    const char *cells[] = {role, text_of(c, "recipe"), runtime, accuracy, p50, p99, rate, memory, size, cost,
+                           why};
     return table_add(t, cells, err);
 }
 
@@ -146,8 +152,9 @@ enum rc answer_print(const json_t *answer, enum output output, FILE *out, struct
     if (!json_is_object(priced)) {
         priced = json_object_get(answer, "baseline");
     }
-    const char *headers[] = {"", "recipe", "runtime", ">accuracy", ">p50", ">p99", ">per s", ">memory", ">size",
-                             has_price(priced) ? ">USD/M" : ">h/M", "why"};
+    const char *headers[] = {"",     "recipe", "runtime", ">accuracy", ">p50",
+                             ">p99", ">per s", ">memory", ">size",     has_price(priced) ? ">USD/M" : ">h/M",
+                             "why"};
     struct table *t = table_new(headers, sizeof(headers) / sizeof(headers[0]));
     enum rc rc = t ? fill(t, answer, err) : err_memory(err);
     if (rc == RC_OK && output != OUTPUT_CSV) {
@@ -158,8 +165,10 @@ enum rc answer_print(const json_t *answer, enum output output, FILE *out, struct
     }
     if (rc == RC_OK && output != OUTPUT_CSV) {
         print_relaxations(answer, out);
-        fprintf(out, "\nEvery figure is %s. runtime = instances x threads, b = batch; %s; ask again by id: %s\n",
-                "measured", has_price(priced) ? "USD/M = USD per million" : "h/M = machine-hours per million", text_of(answer, "id"));
+        fprintf(out,
+                "\nEvery figure is %s. runtime = instances x threads, b = batch; %s; ask again by id: %s\n",
+                "measured", has_price(priced) ? "USD/M = USD per million" : "h/M = machine-hours per million",
+                text_of(answer, "id"));
     }
     table_free(t);
     return rc;

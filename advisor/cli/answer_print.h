@@ -1,4 +1,5 @@
-/* answer_print.h -- a recommendation as a person reads it: the sentence, the table of configurations, why each was not chosen. */
+/* answer_print.h -- a recommendation as a person reads it: the sentence, the table of configurations, why
+ * each was not chosen. */
 #pragma once
 
 #include <jansson.h>

@@ -60,7 +60,8 @@ static enum rc model_files(struct client *c, const char *file, json_t *files, st
 
 enum rc client_add_model(struct client *c, const char *file, json_t **ret, struct err *err) {
     json_t *files = json_array();
-    json_t *body = json_pack("{s:s, s:s, s:o}", "name", file_base_name(file), "main", file_base_name(file), "files", files);
+    json_t *body = json_pack("{s:s, s:s, s:o}", "name", file_base_name(file), "main", file_base_name(file),
+                             "files", files);
     enum rc rc = body ? model_files(c, file, files, err) : err_memory(err);
     if (rc == RC_OK) {
         rc = client_post(c, "/v1/models", body, ret, err);
@@ -69,21 +70,25 @@ enum rc client_add_model(struct client *c, const char *file, json_t **ret, struc
     return rc;
 }
 
-static enum rc add_file(struct client *c, const char *file, const char *path, json_t *files, struct err *err) {
+static enum rc add_file(struct client *c, const char *file, const char *path, json_t *files,
+                        struct err *err) {
     char hex[SHA256_HEX_SIZE];
     enum rc rc = client_upload(c, file, hex, err);
-    if (rc == RC_OK && json_array_append_new(files, json_pack("{s:s, s:s}", "path", path, "sha256", hex)) != 0) {
+    if (rc == RC_OK &&
+        json_array_append_new(files, json_pack("{s:s, s:s}", "path", path, "sha256", hex)) != 0) {
         rc = err_memory(err);
     }
     return rc;
 }
 
 /* One external data file: beside the model, by a relative path that stays there. */
-static enum rc add_external(struct client *c, const char *file, const char *location, json_t *files, struct err *err) {
+static enum rc add_external(struct client *c, const char *file, const char *location, json_t *files,
+                            struct err *err) {
     char local[4096];
     const char *slash = strrchr(file, '/');
     if (location[0] == '/' || strstr(location, "..")) {
-        return err_set(err, RC_INPUT, "%s names external data at \"%.100s\": it must lie beside the model", file, location);
+        return err_set(err, RC_INPUT, "%s names external data at \"%.100s\": it must lie beside the model",
+                       file, location);
     }
     snprintf(local, sizeof(local), "%.*s%s", slash ? (int)(slash - file + 1) : 0, file, location);
     enum rc rc = add_file(c, local, location, files, err);
@@ -114,7 +119,8 @@ char *client_escape(const char *text) {
     }
     for (; *text; text++) {
         unsigned char b = (unsigned char)*text;
-        bool plain = (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') || strchr("-._~", b);
+        bool plain =
+            (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') || strchr("-._~", b);
         p += plain ? sprintf(p, "%c", b) : sprintf(p, "%%%02X", b);
     }
     *p = '\0';
@@ -140,17 +146,20 @@ enum rc client_find_study(struct client *c, const char *what, json_t **ret, stru
     }
     json_t *items = json_object_get(list, "items"), *found = NULL;
     json_array_foreach(items, i, study) { /* newest first */
-        if (!found && (strcmp(study_field(study, "model", "id"), what) == 0 || strcmp(study_field(study, "model", "name"), what) == 0)) {
+        if (!found && (strcmp(study_field(study, "model", "id"), what) == 0 ||
+                       strcmp(study_field(study, "model", "name"), what) == 0)) {
             found = study;
         }
     }
     if (found) {
         *ret = json_incref(found);
     } else if (json_array_size(items) == 0) {
-        rc = err_set(err, RC_NOT_FOUND, "the service has no study yet; start one with: pare submit MODEL --data FILE");
+        rc = err_set(err, RC_NOT_FOUND,
+                     "the service has no study yet; start one with: pare submit MODEL --data FILE");
     } else {
-        rc = err_set(err, RC_NOT_FOUND, "no study of \"%.80s\": give a study's id or a model's name; the newest is of \"%s\"", what,
-                     study_field(json_array_get(items, 0), "model", "name"));
+        rc = err_set(err, RC_NOT_FOUND,
+                     "no study of \"%.80s\": give a study's id or a model's name; the newest is of \"%s\"",
+                     what, study_field(json_array_get(items, 0), "model", "name"));
     }
     json_decref(list);
     return rc;

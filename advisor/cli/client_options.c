@@ -1,6 +1,7 @@
 #include "advisor/cli/client_options.h"
 
-enum rc client_options_open(const struct client_options *o, struct client *c, enum output *output, struct err *err) {
+enum rc client_options_open(const struct client_options *o, struct client *c, enum output *output,
+                            struct err *err) {
     *output = OUTPUT_TABLE;
     enum rc rc = o->output ? output_parse(o->output, output, err) : RC_OK;
     return rc == RC_OK ? client_open(c, o->server, o->token, err) : rc;

@@ -33,4 +33,5 @@ MUST_USE enum rc client_options_open(const struct client_options *o, struct clie
                                      struct err *err);
 
 /* Sets `key` of a request body to the list's items, where there are any. */
-MUST_USE enum rc client_options_list(json_t *body, const char *key, const struct option_list *list, struct err *err);
+MUST_USE enum rc client_options_list(json_t *body, const char *key, const struct option_list *list,
+                                     struct err *err);

@@ -40,7 +40,8 @@ static const json_t *against_first(const json_t *list, const char *id) {
 }
 
 static enum rc add_row(struct table *t, const json_t *answer, const json_t *c, struct err *err) {
-    char accuracy[FIGURE_SIZE], difference[FIGURE_SIZE], p50[FIGURE_SIZE] = "-", ratio[FIGURE_SIZE], rate[FIGURE_SIZE];
+    char accuracy[FIGURE_SIZE], difference[FIGURE_SIZE], p50[FIGURE_SIZE] = "-", ratio[FIGURE_SIZE],
+                                                         rate[FIGURE_SIZE];
     const json_t *a = against_first(json_object_get(answer, "accuracy"), text_of(c, "id"));
     const json_t *r = against_first(json_object_get(answer, "cost"), text_of(c, "id"));
     double us = number_of(json_object_get(c, "latency_us"), "p50");
@@ -51,12 +52,14 @@ static enum rc add_row(struct table *t, const json_t *answer, const json_t *c, s
     if (!isnan(us)) {
         figure_us(us, p50);
     }
-    const char *cells[] = {text_of(c, "id"), text_of(c, "recipe"), accuracy, difference, text_of(a, "test"), p50, rate, ratio};
+    const char *cells[] = {
+        text_of(c, "id"), text_of(c, "recipe"), accuracy, difference, text_of(a, "test"), p50, rate, ratio};
     return table_add(t, cells, err);
 }
 
 static enum rc print_comparison(const json_t *answer, enum output output, struct err *err) {
-    static const char *const headers[] = {"configuration", "recipe", ">accuracy", ">difference", "test", ">p50", ">per s", ">cost ratio"};
+    static const char *const headers[] = {"configuration", "recipe", ">accuracy", ">difference",
+                                          "test",          ">p50",   ">per s",    ">cost ratio"};
     size_t i;
     json_t *c;
     if (output == OUTPUT_JSON) {
@@ -79,9 +82,13 @@ int verb_compare(int argc, char **argv) {
     struct option_list operands = {0};
     const struct option_spec specs[] = {CLIENT_OPTION_ROWS(o)};
     const struct options options = {
-        .verb = "compare", .summary = "two or more configurations side by side, tested in pairs against the first",
-        .operands = "CONFIGURATION CONFIGURATION...", .min_operands = 2, .max_operands = 20,
-        .specs = specs, .count = sizeof(specs) / sizeof(specs[0]),
+        .verb = "compare",
+        .summary = "two or more configurations side by side, tested in pairs against the first",
+        .operands = "CONFIGURATION CONFIGURATION...",
+        .min_operands = 2,
+        .max_operands = 20,
+        .specs = specs,
+        .count = sizeof(specs) / sizeof(specs[0]),
         .examples = "  pare compare cfg_ab12 cfg_cd34 --output md\n",
     };
     struct client c = {0};

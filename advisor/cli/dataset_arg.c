@@ -14,18 +14,19 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static enum rc add_file(struct client *c, const char *file, const char *role, json_t *files, struct err *err) {
+static enum rc add_file(struct client *c, const char *file, const char *role, json_t *files,
+                        struct err *err) {
     char hex[65];
     enum rc rc = client_upload(c, file, hex, err);
-    if (rc == RC_OK && json_array_append_new(files, json_pack("{s:s, s:s, s:s}", "path", file_base_name(file), "role", role,
-                                                              "sha256", hex)) != 0) {
+    if (rc == RC_OK && json_array_append_new(files, json_pack("{s:s, s:s, s:s}", "path", file_base_name(file),
+                                                              "role", role, "sha256", hex)) != 0) {
         rc = err_memory(err);
     }
     return rc;
 }
 
-static enum rc post(struct client *c, const char *name, const char *format, json_t *files, const json_t *description, json_t **ret,
-                    struct err *err) {
+static enum rc post(struct client *c, const char *name, const char *format, json_t *files,
+                    const json_t *description, json_t **ret, struct err *err) {
     static const char *const passed_on[] = {"input", "preprocess"};
     json_t *body = json_pack("{s:s, s:s, s:O}", "name", name, "format", format, "files", files);
     if (!body) {
@@ -56,12 +57,13 @@ static void resolve(const char *description_file, const char *path, char out[MAX
     }
 }
 
-static enum rc add_described_files(struct client *c, const char *file, const json_t *d, const char *format, json_t *files,
-                                   struct err *err) {
+static enum rc add_described_files(struct client *c, const char *file, const json_t *d, const char *format,
+                                   json_t *files, struct err *err) {
     static const struct {
         const char *format, *role;
         bool needed;
-    } parts[] = {{"npz", "arrays", true}, {"idx", "images", true}, {"idx", "labels", false}, {"text", "text", true}};
+    } parts[] = {
+        {"npz", "arrays", true}, {"idx", "images", true}, {"idx", "labels", false}, {"text", "text", true}};
     char local[MAX_PATH];
     bool known = false;
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -70,7 +72,8 @@ static enum rc add_described_files(struct client *c, const char *file, const jso
             continue;
         }
         known = true;
-        enum rc rc = parts[i].needed ? json_get_string(d, parts[i].role, &path, err) : json_opt_string(d, parts[i].role, &path, err);
+        enum rc rc = parts[i].needed ? json_get_string(d, parts[i].role, &path, err)
+                                     : json_opt_string(d, parts[i].role, &path, err);
         if (rc == RC_OK && path) {
             resolve(file, path, local);
             rc = add_file(c, local, parts[i].role, files, err);
@@ -79,11 +82,13 @@ static enum rc add_described_files(struct client *c, const char *file, const jso
             return rc;
         }
     }
-    return known ? RC_OK : err_set(err, RC_INPUT, "\"format\" must be npz, idx or text, not \"%.40s\"", format);
+    return known ? RC_OK
+                 : err_set(err, RC_INPUT, "\"format\" must be npz, idx or text, not \"%.40s\"", format);
 }
 
 static enum rc add_described(struct client *c, const char *file, json_t **ret, struct err *err) {
-    static const char *const keys[] = {"format", "arrays", "images", "labels", "text", "input", "labels_array", "preprocess", "name", NULL};
+    static const char *const keys[] = {"format", "arrays",       "images",     "labels", "text",
+                                       "input",  "labels_array", "preprocess", "name",   NULL};
     char *text = NULL;
     size_t size;
     json_t *d = NULL, *files = json_array();
@@ -93,7 +98,8 @@ static enum rc add_described(struct client *c, const char *file, json_t **ret, s
         goto out;
     }
     if ((rc = json_parse(text, size, &d, err)) != RC_OK || (rc = json_only_keys(d, keys, err)) != RC_OK ||
-        (rc = json_get_string(d, "format", &format, err)) != RC_OK || (rc = json_opt_string(d, "name", &name, err)) != RC_OK ||
+        (rc = json_get_string(d, "format", &format, err)) != RC_OK ||
+        (rc = json_opt_string(d, "name", &name, err)) != RC_OK ||
         (rc = add_described_files(c, file, d, format, files, err)) != RC_OK) {
         err_prefix(err, "%s", file);
         goto out;
@@ -107,7 +113,8 @@ out:
 }
 
 /* "images,labels": both files exist or the error names the one that does not. */
-static enum rc add_pair(struct client *c, const char *argument, const char *comma, json_t **ret, struct err *err) {
+static enum rc add_pair(struct client *c, const char *argument, const char *comma, json_t **ret,
+                        struct err *err) {
     char images[MAX_PATH];
     json_t *files = json_array();
     snprintf(images, sizeof(images), "%.*s", (int)(comma - argument), argument);
@@ -133,7 +140,8 @@ enum rc dataset_arg_add(struct client *c, const char *argument, json_t **ret, st
     const char *format = ends_with(argument, ".npz") ? "npz" : ends_with(argument, ".txt") ? "text" : NULL;
     if (!format) {
         return err_set(err, RC_USAGE,
-                       "%.200s: data must be an .npz, a .txt, a pair of IDX files \"images,labels\", or a .json that describes them",
+                       "%.200s: data must be an .npz, a .txt, a pair of IDX files \"images,labels\", or a "
+                       ".json that describes them",
                        argument);
     }
     json_t *files = json_array();

@@ -1,4 +1,5 @@
-/* export.c -- `pare export`: the compressed model of a variant, or of a study's or an answer's choice, as a file. */
+/* export.c -- `pare export`: the compressed model of a variant, or of a study's or an answer's choice, as a
+ * file. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,16 +27,19 @@ static enum rc find_variant(struct client *c, const char *what, char variant[IDE
         rc = client_find_study(c, what, &study, err);
         rec = rc == RC_OK ? json_string_value(json_object_get(study, "recommendation")) : NULL;
         if (rc == RC_OK && !rec) {
-            rc = err_set(err, RC_NOT_FOUND, "study %s has no recommendation yet", json_string_value(json_object_get(study, "id")));
+            rc = err_set(err, RC_NOT_FOUND, "study %s has no recommendation yet",
+                         json_string_value(json_object_get(study, "id")));
         }
     }
     if (rc == RC_OK) {
         snprintf(path, sizeof(path), "/v1/recommendations/%s", rec);
         rc = client_get(c, path, &answer, err);
     }
-    const char *id = rc == RC_OK ? json_string_value(json_object_get(json_object_get(answer, "choice"), "variant")) : NULL;
+    const char *id =
+        rc == RC_OK ? json_string_value(json_object_get(json_object_get(answer, "choice"), "variant")) : NULL;
     if (rc == RC_OK && !id) {
-        rc = err_set(err, RC_NOT_FOUND, "%s chose nothing: no configuration meets its floors and budgets", rec);
+        rc = err_set(err, RC_NOT_FOUND, "%s chose nothing: no configuration meets its floors and budgets",
+                     rec);
     } else if (rc == RC_OK) {
         snprintf(variant, IDENT_SIZE, "%s", id);
     }
@@ -54,7 +58,8 @@ static enum rc export_to(struct client *c, const char *what, const char *file, s
     snprintf(path, sizeof(path), "/v1/variants/%s", variant);
     rc = client_get(c, path, &v, err);
     if (rc == RC_OK && !file) {
-        const char *main_file = json_string_value(json_object_get(json_array_get(json_object_get(v, "files"), 0), "path"));
+        const char *main_file =
+            json_string_value(json_object_get(json_array_get(json_object_get(v, "files"), 0), "path"));
         snprintf(name, sizeof(name), "%s-%s", variant, main_file ? file_base_name(main_file) : "model");
         file = name;
     }
@@ -74,13 +79,21 @@ int verb_export(int argc, char **argv) {
     struct export_options o = {0};
     struct option_list operands = {0};
     const struct option_spec specs[] = {
-        {.name = "file", .kind = OPTION_TEXT, .argument = "FILE", .value = &o.file, .help = "where to write it (default: a name made of the id)"},
+        {.name = "file",
+         .kind = OPTION_TEXT,
+         .argument = "FILE",
+         .value = &o.file,
+         .help = "where to write it (default: a name made of the id)"},
         CLIENT_OPTION_ROWS(o.client),
     };
     const struct options options = {
-        .verb = "export", .summary = "write the compressed model of a variant, or of what was chosen, to a file",
-        .operands = "VARIANT|ANSWER|STUDY|MODEL", .min_operands = 1, .max_operands = 1,
-        .specs = specs, .count = sizeof(specs) / sizeof(specs[0]),
+        .verb = "export",
+        .summary = "write the compressed model of a variant, or of what was chosen, to a file",
+        .operands = "VARIANT|ANSWER|STUDY|MODEL",
+        .min_operands = 1,
+        .max_operands = 1,
+        .specs = specs,
+        .count = sizeof(specs) / sizeof(specs[0]),
         .examples = "  pare export fmnist-resnet.onnx --file fmnist-resnet.int8.onnx\n",
     };
     struct client c = {0};

@@ -25,7 +25,8 @@ static const char *text_of(const json_t *object, const char *key) {
 static void show_progress(struct following *f, const json_t *d) {
     char text[160];
     snprintf(text, sizeof(text), "%s %s %s", text_of(d, "kind"), text_of(d, "recipe"), text_of(d, "text"));
-    progress_update(&f->progress, json_integer_value(json_object_get(d, "done")), json_integer_value(json_object_get(d, "total")),
+    progress_update(&f->progress, json_integer_value(json_object_get(d, "done")),
+                    json_integer_value(json_object_get(d, "total")),
                     json_number_value(json_object_get(d, "fraction")), text);
 }
 
@@ -51,7 +52,8 @@ static int on_event(void *user, const char *id, const char *event, const char *d
         show_step(f, d);
     } else if (strcmp(event, "state") == 0) {
         const char *state = text_of(d, "state");
-        f->ended = strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
+        f->ended =
+            strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
     }
     json_decref(d);
     return f->ended;
@@ -76,7 +78,8 @@ enum rc follow_study(struct client *c, const char *study_id, json_t **ret, struc
     }
     progress_end(&f.progress);
     if (rc == RC_OK && !f.ended) {
-        rc = err_set(err, RC_IO, "the stream of study %s kept ending; see: pare status %s", study_id, study_id);
+        rc = err_set(err, RC_IO, "the stream of study %s kept ending; see: pare status %s", study_id,
+                     study_id);
     }
     return rc == RC_OK ? client_get(c, path, ret, err) : rc;
 }

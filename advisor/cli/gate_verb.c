@@ -30,8 +30,8 @@ static enum rc measure(struct client *c, const struct policy *p, json_t **ended,
     if (rc == RC_OK && strcmp(text_of(*ended, "state"), "done") != 0) {
         const json_t *e = json_object_get(*ended, "error");
         const char *code = text_of(e, "code");
-        rc = err_set(err, code[0] ? rc_from_name(code) : RC_CANCELLED, "study %s %s: %s", text_of(*ended, "id"), text_of(*ended, "state"),
-                     text_of(e, "text"));
+        rc = err_set(err, code[0] ? rc_from_name(code) : RC_CANCELLED, "study %s %s: %s",
+                     text_of(*ended, "id"), text_of(*ended, "state"), text_of(e, "text"));
         json_decref(*ended);
         *ended = NULL;
     }
@@ -39,12 +39,14 @@ static enum rc measure(struct client *c, const struct policy *p, json_t **ended,
     return rc;
 }
 
-static enum rc run_gate(struct client *c, const struct policy *p, const json_t *study, json_t **run, struct err *err) {
+static enum rc run_gate(struct client *c, const struct policy *p, const json_t *study, json_t **run,
+                        struct err *err) {
     char path[192];
     char *gate = client_escape(p->gate);
     json_t *body = json_pack("{s:O, s:O, s:O*, s:O*, s:s*}", "study", json_object_get(study, "id"), "model",
-                             json_object_get(json_object_get(study, "model"), "id"), "floors", json_object_get(p->json, "floors"),
-                             "budgets", json_object_get(p->json, "budgets"), "recipe", p->recipe);
+                             json_object_get(json_object_get(study, "model"), "id"), "floors",
+                             json_object_get(p->json, "floors"), "budgets",
+                             json_object_get(p->json, "budgets"), "recipe", p->recipe);
     enum rc rc = gate && body ? RC_OK : err_memory(err);
     if (rc == RC_OK) {
         snprintf(path, sizeof(path), "/v1/gates/%s/runs", gate);
@@ -66,7 +68,8 @@ static enum rc append(const char *file, const char *text, struct err *err) {
     return fclose(f) == 0 ? RC_OK : err_set(err, RC_IO, "cannot write the summary to %s", file);
 }
 
-static enum rc print_run(const json_t *run, const struct gate_options *o, enum output output, struct err *err) {
+static enum rc print_run(const json_t *run, const struct gate_options *o, enum output output,
+                         struct err *err) {
     static const char *const headers[] = {"check", "verdict", "why"};
     const char *markdown = text_of(run, "markdown");
     size_t i;
@@ -80,7 +83,8 @@ static enum rc print_run(const json_t *run, const struct gate_options *o, enum o
         struct table *t = table_new(headers, 3);
         enum rc rc = t ? RC_OK : err_memory(err);
         json_array_foreach(json_object_get(run, "checks"), i, check) {
-            const char *cells[] = {text_of(check, "check"), text_of(check, "verdict"), text_of(check, "text")};
+            const char *cells[] = {text_of(check, "check"), text_of(check, "verdict"),
+                                   text_of(check, "text")};
             rc = rc == RC_OK ? table_add(t, cells, err) : rc;
         }
         if (rc == RC_OK) {
@@ -126,16 +130,27 @@ static int gate(const struct gate_options *o) {
 int verb_gate(int argc, char **argv) {
     struct gate_options o = {0};
     const struct option_spec specs[] = {
-        {.name = "policy", .letter = 'p', .kind = OPTION_TEXT, .argument = "FILE", .value = &o.policy,
+        {.name = "policy",
+         .letter = 'p',
+         .kind = OPTION_TEXT,
+         .argument = "FILE",
+         .value = &o.policy,
          .help = "budgets and floors with the model and data they are for (default pare.json)"},
-        {.name = "summary", .kind = OPTION_TEXT, .argument = "FILE", .env = "PARE_SUMMARY", .value = &o.summary,
+        {.name = "summary",
+         .kind = OPTION_TEXT,
+         .argument = "FILE",
+         .env = "PARE_SUMMARY",
+         .value = &o.summary,
          .help = "append a Markdown summary to this file"},
         CLIENT_OPTION_ROWS(o.client),
     };
     const struct options options = {
         .verb = "gate",
-        .summary = "check a policy in CI: exit 0 passed, 1 a budget or floor is broken, 2 usage, 3 inconclusive, 4 no verdict was possible",
-        .operands = "", .specs = specs, .count = sizeof(specs) / sizeof(specs[0]),
+        .summary = "check a policy in CI: exit 0 passed, 1 a budget or floor is broken, 2 usage, 3 "
+                   "inconclusive, 4 no verdict was possible",
+        .operands = "",
+        .specs = specs,
+        .count = sizeof(specs) / sizeof(specs[0]),
         .examples = "  pare gate --policy pare.json --summary \"$SUMMARY_FILE\"\n",
     };
     int code = options_parse(&options, argc, argv, NULL);

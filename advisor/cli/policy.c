@@ -10,8 +10,9 @@
 
 enum { MAX_POLICY_BYTES = 1 << 20 };
 
-static const char *const keys[] = {"name",    "model",  "data",    "calibration",    "floors",     "budgets", "recipe",
-                                   "recipes", "preset", "threads", "price_per_hour", "confidence", NULL};
+static const char *const keys[] = {"name",           "model",      "data",    "calibration", "floors",
+                                   "budgets",        "recipe",     "recipes", "preset",      "threads",
+                                   "price_per_hour", "confidence", NULL};
 
 static enum rc read_list(const json_t *d, const char *key, struct option_list *list, struct err *err) {
     const json_t *array = json_object_get(d, key);
@@ -21,7 +22,8 @@ static enum rc read_list(const json_t *d, const char *key, struct option_list *l
         return RC_OK;
     }
     if (!json_is_array(array) || json_array_size(array) > OPTION_LIST_MAX) {
-        return err_set(err, RC_INPUT, "field \"%s\" must be an array of at most %d texts", key, OPTION_LIST_MAX);
+        return err_set(err, RC_INPUT, "field \"%s\" must be an array of at most %d texts", key,
+                       OPTION_LIST_MAX);
     }
     json_array_foreach((json_t *)array, i, item) {
         if (!json_is_string(item)) {
@@ -40,8 +42,8 @@ static enum rc resolve(const char *file, const char *text, char out[4096], struc
     int n;
     if (comma) {
         const char *second = comma + 1;
-        n = snprintf(out, 4096, "%.*s%.*s,%.*s%s", text[0] == '/' ? 0 : folder, file, (int)(comma - text), text,
-                     second[0] == '/' ? 0 : folder, file, second);
+        n = snprintf(out, 4096, "%.*s%.*s,%.*s%s", text[0] == '/' ? 0 : folder, file, (int)(comma - text),
+                     text, second[0] == '/' ? 0 : folder, file, second);
     } else {
         n = snprintf(out, 4096, "%.*s%s", text[0] == '/' ? 0 : folder, file, text);
     }
@@ -113,8 +115,9 @@ enum rc policy_read(const char *file, struct policy *p, struct err *err) {
     if (rc != RC_OK) {
         return rc;
     }
-    if ((rc = json_parse(text, size, &p->json, err)) != RC_OK || (rc = json_only_keys(p->json, keys, err)) != RC_OK ||
-        (rc = read_files(file, p, err)) != RC_OK || (rc = read_wishes(p, err)) != RC_OK) {
+    if ((rc = json_parse(text, size, &p->json, err)) != RC_OK ||
+        (rc = json_only_keys(p->json, keys, err)) != RC_OK || (rc = read_files(file, p, err)) != RC_OK ||
+        (rc = read_wishes(p, err)) != RC_OK) {
         err_prefix(err, "%s", file);
         policy_free(p);
     }

@@ -33,7 +33,8 @@ static void draw(struct progress *p) {
     memset(bar, '-', BAR_WIDTH);
     memset(bar, '#', (size_t)filled);
     bar[BAR_WIDTH] = '\0';
-    snprintf(line, sizeof(line), "[%s] %3d %%  %lld/%lld  %s", bar, (int)(share * 100), p->done, p->total, p->text);
+    snprintf(line, sizeof(line), "[%s] %3d %%  %lld/%lld  %s", bar, (int)(share * 100), p->done, p->total,
+             p->text);
     int width = columns() - 1;
     fprintf(stderr, "\r%.*s\033[K", width, line);
     fflush(stderr);

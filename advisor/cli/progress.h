@@ -1,4 +1,5 @@
-/* progress.h -- a study's progress on standard error: a bar that is redrawn on a terminal, plain lines otherwise. */
+/* progress.h -- a study's progress on standard error: a bar that is redrawn on a terminal, plain lines
+ * otherwise. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +15,8 @@ struct progress {
 /* Looks whether standard error is a terminal (TERM=dumb and NO_COLOR do not count as one for redrawing). */
 void progress_init(struct progress *p);
 
-/* What runs now: `fraction` of the running job, `done` of `total` jobs. Redraws the bar; prints nothing on a plain stream. */
+/* What runs now: `fraction` of the running job, `done` of `total` jobs. Redraws the bar; prints nothing on a
+ * plain stream. */
 void progress_update(struct progress *p, long long done, long long total, double fraction, const char *text);
 
 /* A line that stays. */

@@ -13,7 +13,8 @@ struct recommend_options {
     double price_per_hour, confidence;
 };
 
-static enum rc question(struct client *c, const struct recommend_options *o, const char *what, json_t **ret, struct err *err) {
+static enum rc question(struct client *c, const struct recommend_options *o, const char *what, json_t **ret,
+                        struct err *err) {
     json_t *study = NULL, *body = NULL;
     enum rc rc = client_find_study(c, what, &study, err);
     if (rc != RC_OK) {
@@ -64,20 +65,42 @@ int verb_recommend(int argc, char **argv) {
     struct recommend_options o = {.price_per_hour = NAN, .confidence = NAN};
     struct option_list operands = {0};
     const struct option_spec specs[] = {
-        {.name = "floor", .letter = 'f', .kind = OPTION_LIST, .argument = "FLOOR", .value = &o.floors,
+        {.name = "floor",
+         .letter = 'f',
+         .kind = OPTION_LIST,
+         .argument = "FLOOR",
+         .value = &o.floors,
          .help = "accuracy to keep (default: the study's floors)"},
-        {.name = "budget", .letter = 'b', .kind = OPTION_LIST, .argument = "BUDGET", .value = &o.budgets,
+        {.name = "budget",
+         .letter = 'b',
+         .kind = OPTION_LIST,
+         .argument = "BUDGET",
+         .value = &o.budgets,
          .help = "a limit (default: the study's budgets)"},
-        {.name = "price-per-hour", .kind = OPTION_NUMBER, .argument = "USD", .value = &o.price_per_hour, .min = 0, .max = 1e6,
+        {.name = "price-per-hour",
+         .kind = OPTION_NUMBER,
+         .argument = "USD",
+         .value = &o.price_per_hour,
+         .min = 0,
+         .max = 1e6,
          .help = "what the machine costs (default: its stored price)"},
-        {.name = "confidence", .kind = OPTION_NUMBER, .argument = "C", .value = &o.confidence, .min = 0.5, .max = 0.9999,
+        {.name = "confidence",
+         .kind = OPTION_NUMBER,
+         .argument = "C",
+         .value = &o.confidence,
+         .min = 0.5,
+         .max = 0.9999,
          .help = "of every verdict, one-sided (default 0.95)"},
         CLIENT_OPTION_ROWS(o.client),
     };
     const struct options options = {
-        .verb = "recommend", .summary = "ask again over what was measured, with other floors and budgets",
-        .operands = "MODEL|STUDY|ANSWER", .min_operands = 1, .max_operands = 1,
-        .specs = specs, .count = sizeof(specs) / sizeof(specs[0]),
+        .verb = "recommend",
+        .summary = "ask again over what was measured, with other floors and budgets",
+        .operands = "MODEL|STUDY|ANSWER",
+        .min_operands = 1,
+        .max_operands = 1,
+        .specs = specs,
+        .count = sizeof(specs) / sizeof(specs[0]),
         .examples = "  pare recommend fmnist-resnet.onnx --floor 'drop<=0.5' --budget 'p99<=2ms'\n"
                     "  pare recommend rec_ab12 --output json\n",
     };

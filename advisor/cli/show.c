@@ -10,7 +10,7 @@
 
 static const struct {
     const char *prefix, *path;
-} kinds[] = {{"mdl", "models"},   {"dat", "datasets"},        {"std", "studies"},  {"var", "variants"},
+} kinds[] = {{"mdl", "models"},    {"dat", "datasets"},     {"std", "studies"},        {"var", "variants"},
              {"prof", "profiles"}, {"eval", "evaluations"}, {"rec", "recommendations"}};
 
 static const char *path_of(const char *id) {
@@ -27,9 +27,11 @@ static enum rc print_fields(const json_t *object, enum output output, struct err
     static const char *const headers[] = {"field", "value"};
     struct table *t = table_new(headers, 2);
     enum rc rc = t ? RC_OK : err_memory(err);
-    for (void *it = json_object_iter((json_t *)object); rc == RC_OK && it; it = json_object_iter_next((json_t *)object, it)) {
+    for (void *it = json_object_iter((json_t *)object); rc == RC_OK && it;
+         it = json_object_iter_next((json_t *)object, it)) {
         const json_t *value = json_object_iter_value(it);
-        char *text = json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(7));
+        char *text = json_is_string(value) ? strdup(json_string_value(value))
+                                           : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(7));
         const char *cells[] = {json_object_iter_key(it), text};
         rc = text ? table_add(t, cells, err) : err_memory(err);
         free(text);
@@ -49,8 +51,11 @@ static int show(const struct client_options *o, const char *id) {
     char path[128];
     const char *kind = path_of(id);
     if (!kind) {
-        err_set(&err, RC_USAGE, "\"%.60s\" is not an id of a model (mdl_), dataset (dat_), study (std_), variant (var_), profile (prof_), "
-                                "evaluation (eval_) or recommendation (rec_)", id);
+        err_set(&err, RC_USAGE,
+                "\"%.60s\" is not an id of a model (mdl_), dataset (dat_), study (std_), variant (var_), "
+                "profile (prof_), "
+                "evaluation (eval_) or recommendation (rec_)",
+                id);
         return verb_fail("show", &err);
     }
     enum rc rc = client_options_open(o, &c, &output, &err);
@@ -73,8 +78,14 @@ int verb_show(int argc, char **argv) {
     struct option_list operands = {0};
     const struct option_spec specs[] = {CLIENT_OPTION_ROWS(o)};
     const struct options options = {
-        .verb = "show", .summary = "everything stored about an id: model, dataset, study, variant, profile, evaluation, recommendation",
-        .operands = "ID", .min_operands = 1, .max_operands = 1, .specs = specs, .count = sizeof(specs) / sizeof(specs[0]),
+        .verb = "show",
+        .summary = "everything stored about an id: model, dataset, study, variant, profile, evaluation, "
+                   "recommendation",
+        .operands = "ID",
+        .min_operands = 1,
+        .max_operands = 1,
+        .specs = specs,
+        .count = sizeof(specs) / sizeof(specs[0]),
         .examples = "  pare show prof_ab12 --output json\n",
     };
     int code = options_parse(&options, argc, argv, &operands);

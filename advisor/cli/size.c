@@ -1,4 +1,5 @@
-/* size.c -- `pare size`: what a model file holds, and how many bytes each level would leave; nothing is sent or run. */
+/* size.c -- `pare size`: what a model file holds, and how many bytes each level would leave; nothing is sent
+ * or run. */
 #include <stdio.h>
 
 #include "advisor/cli/answer_print.h"
@@ -26,11 +27,13 @@ static enum rc size_onnx(const char *file, struct table *t, struct err *err) {
     if (rc != RC_OK) {
         return rc;
     }
-    fprintf(stderr, "ONNX, opset %lld, %zu nodes, %llu parameters\n", (long long)h->opset, h->n_nodes, (unsigned long long)h->parameters);
+    fprintf(stderr, "ONNX, opset %lld, %zu nodes, %llu parameters\n", (long long)h->opset, h->n_nodes,
+            (unsigned long long)h->parameters);
     double rest = (double)h->initializer_bytes - (double)h->float32_bytes;
     rc = add_level(t, "fp32", (double)h->initializer_bytes, "measured", err);
     for (size_t i = 0; rc == RC_OK && i < sizeof(levels) / sizeof(levels[0]); i++) {
-        rc = add_level(t, levels[i].level, rest + (double)h->float32_bytes / 4 * levels[i].bytes_per_weight, "predicted: every weight", err);
+        rc = add_level(t, levels[i].level, rest + (double)h->float32_bytes / 4 * levels[i].bytes_per_weight,
+                       "predicted: every weight", err);
     }
     onnx_header_free(h);
     return rc;
@@ -54,11 +57,13 @@ static enum rc size_gguf(const char *file, struct table *t, struct err *err) {
         return rc;
     }
     const char *architecture = gguf_header_string(h, "general.architecture");
-    fprintf(stderr, "GGUF version %u, %s, %zu tensors, %llu parameters\n", gguf_header_version(h), architecture ? architecture : "?",
-            gguf_header_tensor_count(h), (unsigned long long)gguf_header_parameters(h));
+    fprintf(stderr, "GGUF version %u, %s, %zu tensors, %llu parameters\n", gguf_header_version(h),
+            architecture ? architecture : "?", gguf_header_tensor_count(h),
+            (unsigned long long)gguf_header_parameters(h));
     rc = add_level(t, "original", (double)gguf_header_file_bytes(h), "measured", err);
     for (size_t i = 0; rc == RC_OK && i < sizeof(levels) / sizeof(levels[0]); i++) {
-        rc = add_level(t, levels[i], gguf_bytes_at(h, gguf_type_bits_by_name(levels[i])), "predicted: every matrix at this width", err);
+        rc = add_level(t, levels[i], gguf_bytes_at(h, gguf_type_bits_by_name(levels[i])),
+                       "predicted: every matrix at this width", err);
     }
     gguf_header_free(h);
     return rc;
@@ -68,11 +73,20 @@ int verb_size(int argc, char **argv) {
     static const char *const headers[] = {"level", ">weights", "provenance"};
     const char *output_name = NULL;
     struct option_list operands = {0};
-    const struct option_spec specs[] = {
-        {.name = "output", .letter = 'o', .kind = OPTION_TEXT, .argument = "FORMAT", .help = "table (default), csv or md", .value = &output_name}};
+    const struct option_spec specs[] = {{.name = "output",
+                                         .letter = 'o',
+                                         .kind = OPTION_TEXT,
+                                         .argument = "FORMAT",
+                                         .help = "table (default), csv or md",
+                                         .value = &output_name}};
     const struct options options = {
-        .verb = "size", .summary = "what a model file holds and what each level would leave of it; nothing is sent or run",
-        .operands = "MODEL", .min_operands = 1, .max_operands = 1, .specs = specs, .count = 1,
+        .verb = "size",
+        .summary = "what a model file holds and what each level would leave of it; nothing is sent or run",
+        .operands = "MODEL",
+        .min_operands = 1,
+        .max_operands = 1,
+        .specs = specs,
+        .count = 1,
         .examples = "  pare size model.onnx\n",
     };
     struct err err;
@@ -91,7 +105,8 @@ int verb_size(int argc, char **argv) {
         rc = err_memory(&err);
     }
     if (rc == RC_OK) {
-        rc = family == FAMILY_ONNX ? size_onnx(operands.items[0], t, &err) : size_gguf(operands.items[0], t, &err);
+        rc = family == FAMILY_ONNX ? size_onnx(operands.items[0], t, &err)
+                                   : size_gguf(operands.items[0], t, &err);
     }
     if (rc == RC_OK) {
         table_print(t, output, stdout);

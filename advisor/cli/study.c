@@ -21,19 +21,27 @@ static enum rc add_study(struct table *t, const json_t *s, struct err *err) {
     const json_t *p = json_object_get(s, "progress");
     size_t i, n = 0;
     json_t *floor;
-    snprintf(progress, sizeof(progress), "%lld/%lld", (long long)json_integer_value(json_object_get(p, "done")),
+    snprintf(progress, sizeof(progress), "%lld/%lld",
+             (long long)json_integer_value(json_object_get(p, "done")),
              (long long)json_integer_value(json_object_get(p, "total")));
     json_array_foreach(json_object_get(s, "floors"), i, floor) {
         int m = snprintf(floors + n, sizeof(floors) - n, "%s%s", i ? ", " : "", json_string_value(floor));
         n = m > 0 && n + (size_t)m < sizeof(floors) ? n + (size_t)m : n;
     }
-    const char *cells[] = {text_of(s, "id"), text_of(json_object_get(s, "model"), "name"), text_of(json_object_get(s, "dataset"), "name"),
-                           floors, text_of(s, "state"), progress, text_of(s, "recommendation"), text_of(json_object_get(s, "error"), "text")};
+    const char *cells[] = {text_of(s, "id"),
+                           text_of(json_object_get(s, "model"), "name"),
+                           text_of(json_object_get(s, "dataset"), "name"),
+                           floors,
+                           text_of(s, "state"),
+                           progress,
+                           text_of(s, "recommendation"),
+                           text_of(json_object_get(s, "error"), "text")};
     return table_add(t, cells, err);
 }
 
 static enum rc print_studies(const json_t *items, enum output output, struct err *err) {
-    static const char *const headers[] = {"study", "model", "data", "floors", "state", ">steps", "answer", "error"};
+    static const char *const headers[] = {"study", "model",  "data",   "floors",
+                                          "state", ">steps", "answer", "error"};
     size_t i;
     json_t *s;
     if (output == OUTPUT_JSON) {
@@ -55,7 +63,8 @@ static enum rc print_studies(const json_t *items, enum output output, struct err
     return rc;
 }
 
-static enum rc one_study(struct client *c, const struct study_options *o, const char *what, enum output output, struct err *err) {
+static enum rc one_study(struct client *c, const struct study_options *o, const char *what,
+                         enum output output, struct err *err) {
     json_t *study = NULL, *ended = NULL, *list;
     char path[96];
     enum rc rc = client_find_study(c, what, &study, err);
@@ -99,14 +108,24 @@ int verb_study(int argc, char **argv) {
     struct study_options o = {0};
     struct option_list operands = {0};
     const struct option_spec specs[] = {
-        {.name = "follow", .kind = OPTION_FLAG, .value = &o.follow, .help = "wait until it has ended, showing its progress"},
-        {.name = "cancel", .kind = OPTION_FLAG, .value = &o.cancel, .help = "cancel it; what was measured stays"},
+        {.name = "follow",
+         .kind = OPTION_FLAG,
+         .value = &o.follow,
+         .help = "wait until it has ended, showing its progress"},
+        {.name = "cancel",
+         .kind = OPTION_FLAG,
+         .value = &o.cancel,
+         .help = "cancel it; what was measured stays"},
         CLIENT_OPTION_ROWS(o.client),
     };
     const struct options options = {
-        .verb = "study", .summary = "list the studies, or look at, follow or cancel one",
-        .operands = "[STUDY|MODEL]", .min_operands = 0, .max_operands = 1,
-        .specs = specs, .count = sizeof(specs) / sizeof(specs[0]),
+        .verb = "study",
+        .summary = "list the studies, or look at, follow or cancel one",
+        .operands = "[STUDY|MODEL]",
+        .min_operands = 0,
+        .max_operands = 1,
+        .specs = specs,
+        .count = sizeof(specs) / sizeof(specs[0]),
         .examples = "  pare study\n  pare study std_ab12 --follow\n",
     };
     int code = options_parse(&options, argc, argv, &operands);

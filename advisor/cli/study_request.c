@@ -22,7 +22,8 @@ static enum rc set_wishes(const struct study_request *r, json_t *body, struct er
     const struct {
         const char *key;
         const struct option_list *list;
-    } lists[] = {{"floors", &r->floors}, {"budgets", &r->budgets}, {"recipes", &r->recipes}, {"targets", &r->targets}};
+    } lists[] = {
+        {"floors", &r->floors}, {"budgets", &r->budgets}, {"recipes", &r->recipes}, {"targets", &r->targets}};
     enum rc rc = set_text(body, "preset", r->preset, err);
     if (rc == RC_OK) {
         rc = set_text(body, "evaluate", r->evaluate, err);
@@ -58,7 +59,8 @@ enum rc study_request_send(struct client *c, const struct study_request *r, json
     if (r->calibration && (rc = dataset_arg_add(c, r->calibration, &calibration, err)) != RC_OK) {
         goto out;
     }
-    body = json_pack("{s:O, s:O, s:O*}", "model", id_of(model), "dataset", id_of(dataset), "calibration", id_of(calibration));
+    body = json_pack("{s:O, s:O, s:O*}", "model", id_of(model), "dataset", id_of(dataset), "calibration",
+                     id_of(calibration));
     rc = body ? set_wishes(r, body, err) : err_set(err, RC_INTERNAL, "the service's answer has no id");
     if (rc == RC_OK) {
         rc = client_post(c, "/v1/studies", body, ret, err);

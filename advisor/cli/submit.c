@@ -28,8 +28,8 @@ static int print_outcome(struct client *c, const json_t *study, enum output outp
     if (!answer_id) {
         const char *text = json_string_value(json_object_get(json_object_get(study, "error"), "text"));
         const char *code = json_string_value(json_object_get(json_object_get(study, "error"), "code"));
-        err_set(err, code ? rc_from_name(code) : RC_CANCELLED, "study %s %s%s%s", id_of(study), state ? state : "ended", text ? ": " : "",
-                text ? text : "");
+        err_set(err, code ? rc_from_name(code) : RC_CANCELLED, "study %s %s%s%s", id_of(study),
+                state ? state : "ended", text ? ": " : "", text ? text : "");
         return verb_fail("submit", err);
     }
     snprintf(path, sizeof(path), "/v1/recommendations/%s", answer_id);
@@ -72,36 +72,87 @@ int verb_submit(int argc, char **argv) {
     struct submit_options o = {.request = {.price_per_hour = NAN, .confidence = NAN}};
     struct option_list operands = {0};
     const struct option_spec specs[] = {
-        {.name = "data", .letter = 'd', .kind = OPTION_TEXT, .argument = "FILE", .value = &o.request.data,
+        {.name = "data",
+         .letter = 'd',
+         .kind = OPTION_TEXT,
+         .argument = "FILE",
+         .value = &o.request.data,
          .help = "evaluation data: .npz, .txt, \"images,labels\" (IDX) or a .json that describes them"},
-        {.name = "calibration", .kind = OPTION_TEXT, .argument = "FILE", .value = &o.request.calibration,
+        {.name = "calibration",
+         .kind = OPTION_TEXT,
+         .argument = "FILE",
+         .value = &o.request.calibration,
          .help = "calibration data of its own (default: a part of --data that is then not evaluated)"},
-        {.name = "floor", .letter = 'f', .kind = OPTION_LIST, .argument = "FLOOR", .value = &o.request.floors,
-         .help = "accuracy to keep: 'relative>=0.99' (default), 'top1>=0.94', 'drop<=0.5', 'ppl_ratio<=1.02'"},
-        {.name = "budget", .letter = 'b', .kind = OPTION_LIST, .argument = "BUDGET", .value = &o.request.budgets,
+        {.name = "floor",
+         .letter = 'f',
+         .kind = OPTION_LIST,
+         .argument = "FLOOR",
+         .value = &o.request.floors,
+         .help =
+             "accuracy to keep: 'relative>=0.99' (default), 'top1>=0.94', 'drop<=0.5', 'ppl_ratio<=1.02'"},
+        {.name = "budget",
+         .letter = 'b',
+         .kind = OPTION_LIST,
+         .argument = "BUDGET",
+         .value = &o.request.budgets,
          .help = "a limit: 'p99<=5ms', 'throughput>=200/s', 'memory<=512MiB', 'size<=20MiB', 'cost<=0.5usd'"},
-        {.name = "preset", .kind = OPTION_TEXT, .argument = "NAME", .value = &o.request.preset,
+        {.name = "preset",
+         .kind = OPTION_TEXT,
+         .argument = "NAME",
+         .value = &o.request.preset,
          .help = "levels to try: quick, standard (default) or thorough"},
-        {.name = "recipe", .letter = 'r', .kind = OPTION_LIST, .argument = "RECIPE", .value = &o.request.recipes,
+        {.name = "recipe",
+         .letter = 'r',
+         .kind = OPTION_LIST,
+         .argument = "RECIPE",
+         .value = &o.request.recipes,
          .help = "a level to try in place of a preset's, for example int8:static,calib=entropy"},
-        {.name = "target", .kind = OPTION_LIST, .argument = "ID", .value = &o.request.targets,
+        {.name = "target",
+         .kind = OPTION_LIST,
+         .argument = "ID",
+         .value = &o.request.targets,
          .help = "measure on this target only (default: every one that is online)"},
-        {.name = "threads", .kind = OPTION_WHOLE, .argument = "N", .value = &o.request.threads, .min = 1, .max = 1024,
+        {.name = "threads",
+         .kind = OPTION_WHOLE,
+         .argument = "N",
+         .value = &o.request.threads,
+         .min = 1,
+         .max = 1024,
          .help = "cores to fill (default: all of the target)"},
-        {.name = "price-per-hour", .kind = OPTION_NUMBER, .argument = "USD", .value = &o.request.price_per_hour, .min = 0, .max = 1e6,
+        {.name = "price-per-hour",
+         .kind = OPTION_NUMBER,
+         .argument = "USD",
+         .value = &o.request.price_per_hour,
+         .min = 0,
+         .max = 1e6,
          .help = "what the machine costs (default: its stored price, otherwise cost is in machine-hours)"},
-        {.name = "confidence", .kind = OPTION_NUMBER, .argument = "C", .value = &o.request.confidence, .min = 0.5, .max = 0.9999,
+        {.name = "confidence",
+         .kind = OPTION_NUMBER,
+         .argument = "C",
+         .value = &o.request.confidence,
+         .min = 0.5,
+         .max = 0.9999,
          .help = "of every verdict, one-sided (default 0.95)"},
-        {.name = "evaluate", .kind = OPTION_TEXT, .argument = "needed|all", .value = &o.request.evaluate,
+        {.name = "evaluate",
+         .kind = OPTION_TEXT,
+         .argument = "needed|all",
+         .value = &o.request.evaluate,
          .help = "all: measure accuracy also where a configuration cannot win any more"},
-        {.name = "detach", .kind = OPTION_FLAG, .value = &o.detach, .help = "do not wait: print the study's id"},
+        {.name = "detach",
+         .kind = OPTION_FLAG,
+         .value = &o.detach,
+         .help = "do not wait: print the study's id"},
         CLIENT_OPTION_ROWS(o.client),
     };
     const struct options options = {
         .verb = "submit",
-        .summary = "measure a model at many compression levels and recommend the cheapest that meets the floor",
-        .operands = "MODEL", .min_operands = 1, .max_operands = 1,
-        .specs = specs, .count = sizeof(specs) / sizeof(specs[0]),
+        .summary =
+            "measure a model at many compression levels and recommend the cheapest that meets the floor",
+        .operands = "MODEL",
+        .min_operands = 1,
+        .max_operands = 1,
+        .specs = specs,
+        .count = sizeof(specs) / sizeof(specs[0]),
         .examples = "  pare submit model.onnx --data eval.npz --floor 'relative>=0.99' --budget 'p99<=5ms'\n"
                     "  pare submit model.gguf --data text.txt --floor 'ppl_ratio<=1.02' --preset standard\n",
     };
@@ -111,7 +162,8 @@ int verb_submit(int argc, char **argv) {
     }
     if (!o.request.data) {
         struct err err;
-        err_set(&err, RC_USAGE, "--data is missing: the accuracy floor needs evaluation data, for example --data eval.npz");
+        err_set(&err, RC_USAGE,
+                "--data is missing: the accuracy floor needs evaluation data, for example --data eval.npz");
         return verb_fail("submit", &err);
     }
     o.request.model_file = operands.items[0];

@@ -24,8 +24,8 @@ enum rc output_parse(const char *text, enum output *ret, struct err *err) {
         }
     }
     const char *near = nearest_name(text, names);
-    return err_set(err, RC_USAGE, "--output %.40s: it must be table, json, csv or md%s%s", text, near ? "; did you mean " : "",
-                   near ? near : "");
+    return err_set(err, RC_USAGE, "--output %.40s: it must be table, json, csv or md%s%s", text,
+                   near ? "; did you mean " : "", near ? near : "");
 }
 
 struct table *table_new(const char *const *headers, size_t columns) {

@@ -13,8 +13,8 @@ MUST_USE enum rc output_parse(const char *text, enum output *ret, struct err *er
 
 struct table;
 
-/* `headers` has `columns` entries (at most 16); a header that begins with '>' makes its column right-aligned and is shown without
- * the '>'. NULL when out of memory. */
+/* `headers` has `columns` entries (at most 16); a header that begins with '>' makes its column right-aligned
+ * and is shown without the '>'. NULL when out of memory. */
 struct table *table_new(const char *const *headers, size_t columns);
 void table_free(struct table *t); /* NULL is fine */
 

@@ -19,21 +19,31 @@ static const char *text_of(const json_t *object, const char *key) {
 }
 
 static enum rc add_target(struct table *t, const json_t *target, struct err *err) {
-    const json_t *f = json_object_get(target, "fingerprint"), *cpu = json_object_get(f, "cpu"), *pmu = json_object_get(f, "pmu");
+    const json_t *f = json_object_get(target, "fingerprint"), *cpu = json_object_get(f, "cpu"),
+                 *pmu = json_object_get(f, "pmu");
     const json_t *price = json_object_get(target, "price_per_hour");
     char cores[16], memory[24], cost[24] = "-";
     snprintf(cores, sizeof(cores), "%lld", (long long)json_integer_value(json_object_get(cpu, "cores")));
-    snprintf(memory, sizeof(memory), "%.1f GiB", json_number_value(json_object_get(f, "memory_bytes")) / (1024.0 * 1024 * 1024));
+    snprintf(memory, sizeof(memory), "%.1f GiB",
+             json_number_value(json_object_get(f, "memory_bytes")) / (1024.0 * 1024 * 1024));
     if (json_is_number(price)) {
         snprintf(cost, sizeof(cost), "%.4f", json_number_value(price));
     }
-    const char *cells[] = {text_of(target, "id"), text_of(target, "name"), text_of(target, "state"), text_of(target, "machine_type"),
-                           text_of(cpu, "model"), cores, memory, json_is_true(json_object_get(pmu, "available")) ? "yes" : "no", cost};
+    const char *cells[] = {text_of(target, "id"),
+                           text_of(target, "name"),
+                           text_of(target, "state"),
+                           text_of(target, "machine_type"),
+                           text_of(cpu, "model"),
+                           cores,
+                           memory,
+                           json_is_true(json_object_get(pmu, "available")) ? "yes" : "no",
+                           cost};
     return table_add(t, cells, err);
 }
 
 static enum rc list_targets(struct client *c, enum output output, struct err *err) {
-    static const char *const headers[] = {"target", "name", "state", "machine type", "CPU", ">cores", ">memory", "counters", ">USD/h"};
+    static const char *const headers[] = {"target", "name",    "state",    "machine type", "CPU",
+                                          ">cores", ">memory", "counters", ">USD/h"};
     json_t *list = NULL, *target;
     size_t i;
     enum rc rc = client_get(c, "/v1/targets", &list, err);
@@ -76,7 +86,8 @@ static enum rc machine_type_of(struct client *c, const char *what, char type[IDE
     return rc;
 }
 
-static enum rc set_type(struct client *c, const struct targets_options *o, const char *what, const char *instance_type, struct err *err) {
+static enum rc set_type(struct client *c, const struct targets_options *o, const char *what,
+                        const char *instance_type, struct err *err) {
     char type[IDENT_SIZE], path[128];
     json_t *body = json_object(), *answer = NULL;
     enum rc rc = machine_type_of(c, what, type, err);
@@ -109,15 +120,26 @@ int verb_targets(int argc, char **argv) {
     struct targets_options o = {.price_per_hour = NAN};
     struct option_list w = {0};
     const struct option_spec specs[] = {
-        {.name = "price-per-hour", .kind = OPTION_NUMBER, .argument = "USD", .value = &o.price_per_hour, .min = 0, .max = 1e6,
+        {.name = "price-per-hour",
+         .kind = OPTION_NUMBER,
+         .argument = "USD",
+         .value = &o.price_per_hour,
+         .min = 0,
+         .max = 1e6,
          .help = "with set-type: what the machine costs, where no instance type of the catalogue fits"},
         CLIENT_OPTION_ROWS(o.client),
     };
     const struct options options = {
-        .verb = "targets", .summary = "the machines with an agent; set-type says which cloud instance type one is, and so its price",
-        .operands = "[set-type TARGET [INSTANCE_TYPE]]", .min_operands = 0, .max_operands = 3,
-        .specs = specs, .count = sizeof(specs) / sizeof(specs[0]),
-        .examples = "  pare targets\n  pare targets set-type build-1 c7a.large\n  pare targets set-type build-1 --price-per-hour 0.11\n",
+        .verb = "targets",
+        .summary =
+            "the machines with an agent; set-type says which cloud instance type one is, and so its price",
+        .operands = "[set-type TARGET [INSTANCE_TYPE]]",
+        .min_operands = 0,
+        .max_operands = 3,
+        .specs = specs,
+        .count = sizeof(specs) / sizeof(specs[0]),
+        .examples = "  pare targets\n  pare targets set-type build-1 c7a.large\n  pare targets set-type "
+                    "build-1 --price-per-hour 0.11\n",
     };
     struct client c = {0};
     struct err err;
@@ -129,10 +151,13 @@ int verb_targets(int argc, char **argv) {
     enum rc rc = client_options_open(&o.client, &c, &output, &err);
     if (rc == RC_OK && w.count == 0) {
         rc = list_targets(&c, output, &err);
-    } else if (rc == RC_OK && strcmp(w.items[0], "set-type") == 0 && (w.count == 3 || (w.count == 2 && !isnan(o.price_per_hour)))) {
+    } else if (rc == RC_OK && strcmp(w.items[0], "set-type") == 0 &&
+               (w.count == 3 || (w.count == 2 && !isnan(o.price_per_hour)))) {
         rc = set_type(&c, &o, w.items[1], w.count == 3 ? w.items[2] : NULL, &err);
     } else if (rc == RC_OK) {
-        rc = err_set(&err, RC_USAGE, "give nothing to list the targets, or: set-type TARGET INSTANCE_TYPE (or --price-per-hour USD)");
+        rc = err_set(
+            &err, RC_USAGE,
+            "give nothing to list the targets, or: set-type TARGET INSTANCE_TYPE (or --price-per-hour USD)");
     }
     client_close(&c);
     return rc == RC_OK ? EXIT_FINE : verb_fail("targets", &err);

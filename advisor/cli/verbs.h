@@ -6,15 +6,17 @@
 
 /* X(name, function, one line) in the order of `pare --help`. */
 #define VERB_TABLE(X)                                                                                        \
-    X("serve", verb_serve, "run the service: HTTP interface, store, dashboard, and an agent on this machine") \
-    X("submit", verb_submit, "measure a model at many levels and recommend the cheapest that meets the floor") \
-    X("study", verb_study, "list the studies, or look at, follow or cancel one") \
-    X("recommend", verb_recommend, "ask again over what was measured, with other floors and budgets") \
-    X("gate", verb_gate, "check a policy of budgets and floors in CI") \
-    X("show", verb_show, "everything stored about an id") \
-    X("compare", verb_compare, "configurations side by side, tested in pairs") \
-    X("export", verb_export, "write a compressed model to a file") \
-    X("targets", verb_targets, "the machines with an agent, and what they cost") \
+    X("serve", verb_serve,                                                                                   \
+      "run the service: HTTP interface, store, dashboard, and an agent on this machine")                     \
+    X("submit", verb_submit,                                                                                 \
+      "measure a model at many levels and recommend the cheapest that meets the floor")                      \
+    X("study", verb_study, "list the studies, or look at, follow or cancel one")                             \
+    X("recommend", verb_recommend, "ask again over what was measured, with other floors and budgets")        \
+    X("gate", verb_gate, "check a policy of budgets and floors in CI")                                       \
+    X("show", verb_show, "everything stored about an id")                                                    \
+    X("compare", verb_compare, "configurations side by side, tested in pairs")                               \
+    X("export", verb_export, "write a compressed model to a file")                                           \
+    X("targets", verb_targets, "the machines with an agent, and what they cost")                             \
     X("size", verb_size, "what a model file holds and what each level would leave")
 
 enum exit_code {

@@ -13,8 +13,10 @@ enum { INVALID_REQUEST = -32600, METHOD_NOT_FOUND = -32601, INVALID_PARAMS = -32
 static const char *const revisions[] = {"2025-11-25", "2025-06-18", "2025-03-26", NULL};
 
 static const char instructions[] =
-    "Pare finds the cheapest way to serve a machine-learning model that still meets its accuracy floor, from measurements. "
-    "Call list_studies to see what was measured, recommend to ask for the cheapest configuration under a floor and budgets, "
+    "Pare finds the cheapest way to serve a machine-learning model that still meets its accuracy floor, from "
+    "measurements. "
+    "Call list_studies to see what was measured, recommend to ask for the cheapest configuration under a "
+    "floor and budgets, "
     "compare for two or more configurations side by side, explain for why an answer is what it is. "
     "Every figure is measured unless its provenance says otherwise; never state one that no tool gave.";
 
@@ -28,24 +30,28 @@ bool mcp_speaks(const char *revision) {
 }
 
 json_t *mcp_error(const json_t *id, int code, const char *message) {
-    return json_pack("{s:s, s:O?, s:{s:i, s:s}}", "jsonrpc", "2.0", "id", (json_t *)id, "error", "code", code, "message", message);
+    return json_pack("{s:s, s:O?, s:{s:i, s:s}}", "jsonrpc", "2.0", "id", (json_t *)id, "error", "code", code,
+                     "message", message);
 }
 
 /* Steals `result`. */
 static json_t *respond(const json_t *id, json_t *result) {
-    return result ? json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", (json_t *)id, "result", result) : NULL;
+    return result ? json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", (json_t *)id, "result", result)
+                  : NULL;
 }
 
 static json_t *initialize(const json_t *params) {
     const char *wanted = json_string_value(json_object_get(params, "protocolVersion"));
     const char *revision = wanted && mcp_speaks(wanted) ? wanted : revisions[0];
-    return json_pack("{s:s, s:{s:{}}, s:{s:s, s:s, s:s}, s:s}", "protocolVersion", revision, "capabilities", "tools", "serverInfo", "name",
-                     "pare", "title", "Pare", "version", PARE_VERSION, "instructions", instructions);
+    return json_pack("{s:s, s:{s:{}}, s:{s:s, s:s, s:s}, s:s}", "protocolVersion", revision, "capabilities",
+                     "tools", "serverInfo", "name", "pare", "title", "Pare", "version", PARE_VERSION,
+                     "instructions", instructions);
 }
 
 /* Steals `structured`. */
 static json_t *tool_result(json_t *structured, const char *text, bool is_error) {
-    json_t *result = json_pack("{s:[{s:s, s:s}], s:b}", "content", "type", "text", "text", text, "isError", is_error);
+    json_t *result =
+        json_pack("{s:[{s:s, s:s}], s:b}", "content", "type", "text", "text", text, "isError", is_error);
     if (result && structured) {
         json_object_set_new(result, "structuredContent", structured);
     } else {
@@ -65,7 +71,8 @@ static json_t *call_tool(struct jobs *j, const json_t *id, const json_t *params)
         json_decref(empty);
         return mcp_error(id, INVALID_PARAMS, "tools/call needs params.name");
     }
-    enum rc rc = mcp_tools_call(j, name, json_is_object(arguments) ? arguments : empty, &structured, &text, &err);
+    enum rc rc =
+        mcp_tools_call(j, name, json_is_object(arguments) ? arguments : empty, &structured, &text, &err);
     if (rc == RC_OK) {
         response = respond(id, tool_result(structured, text, false));
     } else if (rc == RC_UNSUPPORTED) { /* no such tool: the protocol's own error */

@@ -12,15 +12,19 @@
 
 enum { MAX_TEXT_BYTES = 64 * 1024, MAX_LISTED = 20 };
 
-typedef enum rc tool_function(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text, struct err *err);
+typedef enum rc tool_function(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
+                              struct err *err);
 
 static tool_function list_studies, recommend, compare, explain;
 
-#define FLOORS_SCHEMA                                                                                                          \
-    "\"floors\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"description\":\"What accuracy must keep: "               \
-    "relative>=0.99, top1>=0.94, drop<=0.5 (points), ppl_ratio<=1.02, kld<=0.05. Default: those of the study.\"}"
-#define BUDGETS_SCHEMA                                                                                                         \
-    "\"budgets\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"description\":\"What must not be passed: p99<=5ms, "    \
+#define FLOORS_SCHEMA                                                                                        \
+    "\"floors\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"description\":\"What accuracy must "   \
+    "keep: "                                                                                                 \
+    "relative>=0.99, top1>=0.94, drop<=0.5 (points), ppl_ratio<=1.02, kld<=0.05. Default: those of the "     \
+    "study.\"}"
+#define BUDGETS_SCHEMA                                                                                       \
+    "\"budgets\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"description\":\"What must not be "    \
+    "passed: p99<=5ms, "                                                                                     \
     "throughput>=200/s, memory<=512MiB, size<=20MiB, cost<=0.5usd. Default: those of the study.\"}"
 
 /* The list of tools is data: a further one is a row here and a function below. */
@@ -29,24 +33,32 @@ static const struct {
     tool_function *function;
 } tools[] = {
     {"list_studies", "List studies",
-     "What was measured: every study with its model, dataset, state, floors, budgets and the id of its recommendation. Newest first.",
+     "What was measured: every study with its model, dataset, state, floors, budgets and the id of its "
+     "recommendation. Newest first.",
      "{\"type\":\"object\",\"properties\":{},\"additionalProperties\":false}", list_studies},
     {"recommend", "Recommend a configuration",
-     "The cheapest measured way to serve a model that meets the floors and the budgets, with the evidence, the runners-up and what "
-     "was rejected and why. Give a study's id; floors and budgets may differ from the study's own: nothing is measured again.",
-     "{\"type\":\"object\",\"properties\":{\"study\":{\"type\":\"string\",\"description\":\"id of a study (std_...)\"}," FLOORS_SCHEMA
-     "," BUDGETS_SCHEMA ",\"price_per_hour\":{\"type\":\"number\",\"description\":\"USD per hour of the machine\"}},"
+     "The cheapest measured way to serve a model that meets the floors and the budgets, with the evidence, "
+     "the runners-up and what "
+     "was rejected and why. Give a study's id; floors and budgets may differ from the study's own: nothing "
+     "is measured again.",
+     "{\"type\":\"object\",\"properties\":{\"study\":{\"type\":\"string\",\"description\":\"id of a study "
+     "(std_...)\"}," FLOORS_SCHEMA "," BUDGETS_SCHEMA
+     ",\"price_per_hour\":{\"type\":\"number\",\"description\":\"USD per hour of the machine\"}},"
      "\"required\":[\"study\"],\"additionalProperties\":false}",
      recommend},
     {"compare", "Compare configurations",
-     "Two or more configurations side by side, with paired tests of accuracy and the ratio of cost. Ids (cfg_...) come from recommend.",
-     "{\"type\":\"object\",\"properties\":{\"configurations\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"minItems\":2,"
+     "Two or more configurations side by side, with paired tests of accuracy and the ratio of cost. Ids "
+     "(cfg_...) come from recommend.",
+     "{\"type\":\"object\",\"properties\":{\"configurations\":{\"type\":\"array\",\"items\":{\"type\":"
+     "\"string\"},\"minItems\":2,"
      "\"maxItems\":20}},\"required\":[\"configurations\"],\"additionalProperties\":false}",
      compare},
     {"explain", "Explain a recommendation",
-     "Why an answer is what it is: the choice against the baseline, and for each other configuration (or only those of one recipe) "
+     "Why an answer is what it is: the choice against the baseline, and for each other configuration (or "
+     "only those of one recipe) "
      "what decided against it.",
-     "{\"type\":\"object\",\"properties\":{\"recommendation\":{\"type\":\"string\",\"description\":\"id of an answer (rec_...)\"},"
+     "{\"type\":\"object\",\"properties\":{\"recommendation\":{\"type\":\"string\",\"description\":\"id of "
+     "an answer (rec_...)\"},"
      "\"recipe\":{\"type\":\"string\",\"description\":\"only this recipe, for example int8:dynamic\"}},"
      "\"required\":[\"recommendation\"],\"additionalProperties\":false}",
      explain},
@@ -56,14 +68,16 @@ json_t *mcp_tools_list(void) {
     json_t *list = json_array();
     for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
         json_t *schema = json_loads(tools[i].schema, 0, NULL);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:{s:b, s:b}}", "name", tools[i].name, "title", tools[i].title,
-                                              "description", tools[i].description, "inputSchema", schema, "annotations",
-                                              "readOnlyHint", 1, "openWorldHint", 0));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:o, s:{s:b, s:b}}", "name", tools[i].name, "title",
+                                        tools[i].title, "description", tools[i].description, "inputSchema",
+                                        schema, "annotations", "readOnlyHint", 1, "openWorldHint", 0));
     }
     return json_pack("{s:o}", "tools", list);
 }
 
-enum rc mcp_tools_call(struct jobs *j, const char *name, const json_t *arguments, json_t **ret, char **text, struct err *err) {
+enum rc mcp_tools_call(struct jobs *j, const char *name, const json_t *arguments, json_t **ret, char **text,
+                       struct err *err) {
     const char *names[ARRAY_SIZE(tools) + 1] = {NULL};
     for (size_t i = 0; i < ARRAY_SIZE(tools); i++) {
         names[i] = tools[i].name;
@@ -78,7 +92,8 @@ enum rc mcp_tools_call(struct jobs *j, const char *name, const json_t *arguments
         return rc;
     }
     const char *near = nearest_name(name, names);
-    return err_set(err, RC_UNSUPPORTED, "there is no tool \"%.64s\"%s%s", name, near ? "; did you mean " : "", near ? near : "");
+    return err_set(err, RC_UNSUPPORTED, "there is no tool \"%.64s\"%s%s", name, near ? "; did you mean " : "",
+                   near ? near : "");
 }
 
 static const char *text_of(const json_t *object, const char *key) {
@@ -86,7 +101,8 @@ static const char *text_of(const json_t *object, const char *key) {
     return text ? text : "";
 }
 
-static enum rc list_studies(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text, struct err *err) {
+static enum rc list_studies(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
+                            struct err *err) {
     struct view_page page = {.limit = MAX_LISTED};
     json_t *study;
     size_t i;
@@ -97,26 +113,34 @@ static enum rc list_studies(struct jobs *j, const json_t *arguments, json_t **re
     }
     json_array_foreach(json_object_get(*ret, "items"), i, study) {
         rc = rc != RC_OK ? rc
-                         : buf_printf(text, err, "%s: %s on %s, %s, recommendation %s\n", text_of(study, "id"),
-                                      text_of(json_object_get(study, "model"), "name"), text_of(json_object_get(study, "dataset"), "name"),
+                         : buf_printf(text, err, "%s: %s on %s, %s, recommendation %s\n",
+                                      text_of(study, "id"), text_of(json_object_get(study, "model"), "name"),
+                                      text_of(json_object_get(study, "dataset"), "name"),
                                       text_of(study, "state"), text_of(study, "recommendation"));
     }
     if (rc == RC_OK && text->size == 0) {
-        rc = buf_add_text(text, "No study yet. A person starts one with: pare submit MODEL --data FILE --floor 'relative>=0.99'", err);
+        rc = buf_add_text(
+            text,
+            "No study yet. A person starts one with: pare submit MODEL --data FILE --floor 'relative>=0.99'",
+            err);
     }
     return rc;
 }
 
-static enum rc recommend(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text, struct err *err) {
+static enum rc recommend(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
+                         struct err *err) {
     static const char *const keys[] = {"study", "floors", "budgets", "price_per_hour", NULL};
     enum rc rc = json_only_keys(arguments, keys, err);
     if (rc == RC_OK) {
         rc = answer_recommend(j, arguments, ret, err);
     }
-    return rc == RC_OK ? buf_printf(text, err, "%s (answer %s)", text_of(*ret, "summary"), text_of(*ret, "id")) : rc;
+    return rc == RC_OK
+               ? buf_printf(text, err, "%s (answer %s)", text_of(*ret, "summary"), text_of(*ret, "id"))
+               : rc;
 }
 
-static enum rc compare(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text, struct err *err) {
+static enum rc compare(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
+                       struct err *err) {
     enum rc rc = answer_compare(j, arguments, ret, err);
     if (rc != RC_OK) {
         return rc;
@@ -127,7 +151,8 @@ static enum rc compare(struct jobs *j, const json_t *arguments, json_t **ret, st
     return rc;
 }
 
-static enum rc add_reasons(const json_t *list, const char *role, const char *recipe, struct buf *text, struct err *err) {
+static enum rc add_reasons(const json_t *list, const char *role, const char *recipe, struct buf *text,
+                           struct err *err) {
     size_t i;
     json_t *c;
     enum rc rc = RC_OK;
@@ -136,13 +161,15 @@ static enum rc add_reasons(const json_t *list, const char *role, const char *rec
             const json_t *r = json_object_get(c, "runtime");
             rc = buf_printf(text, err, "- %s, %lld x %lld threads (%s): %s\n", text_of(c, "recipe"),
                             (long long)json_integer_value(json_object_get(r, "instances")),
-                            (long long)json_integer_value(json_object_get(r, "threads")), role, text_of(c, "reason"));
+                            (long long)json_integer_value(json_object_get(r, "threads")), role,
+                            text_of(c, "reason"));
         }
     }
     return rc;
 }
 
-static enum rc explain(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text, struct err *err) {
+static enum rc explain(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
+                       struct err *err) {
     const char *id = NULL, *recipe = NULL;
     json_t *answer = NULL;
     enum rc rc = json_get_string(arguments, "recommendation", &id, err);
@@ -156,19 +183,23 @@ static enum rc explain(struct jobs *j, const json_t *arguments, json_t **ret, st
         rc = buf_printf(text, err, "%s\n", text_of(answer, "summary"));
     }
     if (rc == RC_OK) {
-        rc = add_reasons(json_object_get(answer, "runners_up"), "meets everything, costs more", recipe, text, err);
+        rc = add_reasons(json_object_get(answer, "runners_up"), "meets everything, costs more", recipe, text,
+                         err);
     }
     if (rc == RC_OK) {
         rc = add_reasons(json_object_get(answer, "undecided"), "undecided", recipe, text, err);
     }
     if (rc == RC_OK) {
-        rc = add_reasons(json_object_get(json_object_get(answer, "rejected"), "items"), "rejected", recipe, text, err);
+        rc = add_reasons(json_object_get(json_object_get(answer, "rejected"), "items"), "rejected", recipe,
+                         text, err);
     }
     if (rc == RC_OK && text->size == 0) {
-        rc = err_set(err, RC_NOT_FOUND, "answer %s lists no configuration of recipe \"%.80s\" beside its choice", id, recipe);
+        rc = err_set(err, RC_NOT_FOUND,
+                     "answer %s lists no configuration of recipe \"%.80s\" beside its choice", id, recipe);
     }
     if (rc == RC_OK) {
-        *ret = json_pack("{s:s, s:s, s:O}", "recommendation", id, "explanation", text->data, "choice", json_object_get(answer, "choice"));
+        *ret = json_pack("{s:s, s:s, s:O}", "recommendation", id, "explanation", text->data, "choice",
+                         json_object_get(answer, "choice"));
     }
     json_decref(answer);
     return rc;

@@ -11,7 +11,8 @@ struct arena;
 struct arena *arena_new(size_t max_bytes);
 void arena_free(struct arena *a); /* NULL is fine */
 
-/* Zeroed memory, aligned for any type, released with the arena. NULL when the cap or the memory is used up. */
+/* Zeroed memory, aligned for any type, released with the arena. NULL when the cap or the memory is used up.
+ */
 MUST_USE void *arena_alloc(struct arena *a, size_t size);
 /* The same for count * size, NULL on overflow. */
 MUST_USE void *arena_calloc(struct arena *a, size_t count, size_t size);

@@ -1,4 +1,5 @@
-/* asset.h -- files that travel inside the program (cmake/embed.cmake): migrations, OpenAPI, prices, the dashboard. */
+/* asset.h -- files that travel inside the program (cmake/embed.cmake): migrations, OpenAPI, prices, the
+ * dashboard. */
 #pragma once
 
 #include <stddef.h>

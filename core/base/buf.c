@@ -68,7 +68,8 @@ enum rc buf_printf(struct buf *b, struct err *err, const char *format, ...) {
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    enum rc rc = n < 0 ? err_set(err, RC_INTERNAL, "a text could not be formatted") : buf_reserve(b, (size_t)n, err);
+    enum rc rc =
+        n < 0 ? err_set(err, RC_INTERNAL, "a text could not be formatted") : buf_reserve(b, (size_t)n, err);
     if (rc == RC_OK) {
         vsnprintf(b->data + b->size, (size_t)n + 1, format, again);
         b->size += (size_t)n;

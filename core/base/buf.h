@@ -1,4 +1,5 @@
-/* buf.h -- a growing byte buffer with a hard maximum. The bytes are always followed by a NUL that is not counted. */
+/* buf.h -- a growing byte buffer with a hard maximum. The bytes are always followed by a NUL that is not
+ * counted. */
 #pragma once
 
 #include <stddef.h>
@@ -20,7 +21,8 @@ MUST_USE enum rc buf_add(struct buf *b, const void *data, size_t size, struct er
 MUST_USE enum rc buf_add_text(struct buf *b, const char *text, struct err *err);
 MUST_USE enum rc buf_printf(struct buf *b, struct err *err, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* Room for `size` more bytes at data + size, for reading into; the caller then adds to b->size what it wrote. */
+/* Room for `size` more bytes at data + size, for reading into; the caller then adds to b->size what it wrote.
+ */
 MUST_USE enum rc buf_reserve(struct buf *b, size_t size, struct err *err);
 
 /* Removes the first n bytes. */

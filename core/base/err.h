@@ -4,7 +4,7 @@
 
 #include <stdarg.h>
 
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE               __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* X(code, HTTP status, name in JSON, short text). The only list of result codes. */

@@ -27,7 +27,8 @@ enum rc file_size(const char *path, uint64_t *bytes, struct err *err) {
     return RC_OK;
 }
 
-static enum rc read_all(FILE *f, const char *path, size_t max_bytes, char **data, size_t *size, struct err *err) {
+static enum rc read_all(FILE *f, const char *path, size_t max_bytes, char **data, size_t *size,
+                        struct err *err) {
     struct stat st;
     if (fstat(fileno(f), &st) != 0) {
         return file_error(path, err);
@@ -36,7 +37,8 @@ static enum rc read_all(FILE *f, const char *path, size_t max_bytes, char **data
         return err_set(err, RC_INPUT, "%s is not a regular file", path);
     }
     if ((uint64_t)st.st_size > max_bytes) {
-        return err_set(err, RC_TOO_LARGE, "%s has %lld bytes; the limit is %zu", path, (long long)st.st_size, max_bytes);
+        return err_set(err, RC_TOO_LARGE, "%s has %lld bytes; the limit is %zu", path, (long long)st.st_size,
+                       max_bytes);
     }
     size_t want = (size_t)st.st_size;
     char *bytes = malloc(want + 1);

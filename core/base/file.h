@@ -9,7 +9,8 @@
 /* The whole file, at most max_bytes (RC_TOO_LARGE), NUL-terminated beyond its size. free() *data. */
 MUST_USE enum rc file_read(const char *path, size_t max_bytes, char **data, size_t *size, struct err *err);
 
-/* Writes a temporary name beside `path`, fsyncs, renames over it and fsyncs the folder. `mode` as for open(2). */
+/* Writes a temporary name beside `path`, fsyncs, renames over it and fsyncs the folder. `mode` as for
+ * open(2). */
 MUST_USE enum rc file_write(const char *path, const void *data, size_t size, unsigned mode, struct err *err);
 
 /* Creates the folder and its parents; one that is there is fine. */

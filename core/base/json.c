@@ -8,7 +8,8 @@ enum rc json_parse(const char *text, size_t size, json_t **ret, struct err *err)
     json_error_t e;
     json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &e);
     if (!value) {
-        return err_set(err, RC_INPUT, "this is not valid JSON: %s at line %d, column %d", e.text, e.line, e.column);
+        return err_set(err, RC_INPUT, "this is not valid JSON: %s at line %d, column %d", e.text, e.line,
+                       e.column);
     }
     *ret = value;
     return RC_OK;
@@ -39,15 +40,16 @@ enum rc json_opt_string(const json_t *object, const char *key, const char **ret,
     return RC_OK;
 }
 
-enum rc json_opt_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *err) {
+enum rc json_opt_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret,
+                     struct err *err) {
     const json_t *value = present(object, key);
     if (!value) {
         return RC_OK;
     }
     json_int_t n = json_integer_value(value);
     if (!json_is_integer(value) || n < min || n > max) {
-        return err_set(err, RC_INPUT, "field \"%s\" must be a whole number from %lld to %lld", key, (long long)min,
-                       (long long)max);
+        return err_set(err, RC_INPUT, "field \"%s\" must be a whole number from %lld to %lld", key,
+                       (long long)min, (long long)max);
     }
     *ret = n;
     return RC_OK;
@@ -81,8 +83,10 @@ enum rc json_get_string(const json_t *object, const char *key, const char **ret,
     return present(object, key) ? json_opt_string(object, key, ret, err) : missing(key, "a string", err);
 }
 
-enum rc json_get_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *err) {
-    return present(object, key) ? json_opt_int(object, key, min, max, ret, err) : missing(key, "a whole number", err);
+enum rc json_get_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret,
+                     struct err *err) {
+    return present(object, key) ? json_opt_int(object, key, min, max, ret, err)
+                                : missing(key, "a whole number", err);
 }
 
 enum rc json_get_number(const json_t *object, const char *key, double *ret, struct err *err) {
@@ -111,7 +115,8 @@ enum rc json_only_keys(const json_t *object, const char *const *keys, struct err
     if (!json_is_object(object)) {
         return err_set(err, RC_INPUT, "this must be a JSON object");
     }
-    for (void *it = json_object_iter((json_t *)object); it; it = json_object_iter_next((json_t *)object, it)) {
+    for (void *it = json_object_iter((json_t *)object); it;
+         it = json_object_iter_next((json_t *)object, it)) {
         const char *key = json_object_iter_key(it);
         size_t i = 0;
         while (keys[i] && strcmp(keys[i], key) != 0) {

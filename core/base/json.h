@@ -8,23 +8,27 @@
 
 #include "core/base/err.h"
 
-/* Parses one JSON object or array of `size` bytes; duplicate keys and trailing bytes are errors. The caller owns *ret. */
+/* Parses one JSON object or array of `size` bytes; duplicate keys and trailing bytes are errors. The caller
+ * owns *ret. */
 MUST_USE enum rc json_parse(const char *text, size_t size, json_t **ret, struct err *err);
 
 /* Required fields. RC_INPUT with `field "x": ...` when missing or of another type. */
 MUST_USE enum rc json_get_string(const json_t *object, const char *key, const char **ret, struct err *err);
-MUST_USE enum rc json_get_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *err);
+MUST_USE enum rc json_get_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret,
+                              struct err *err);
 MUST_USE enum rc json_get_number(const json_t *object, const char *key, double *ret, struct err *err);
 MUST_USE enum rc json_get_array(const json_t *object, const char *key, json_t **ret, struct err *err);
 MUST_USE enum rc json_get_object(const json_t *object, const char *key, json_t **ret, struct err *err);
 
 /* Optional fields: absent or null leaves *ret as it is; a wrong type is an error. */
 MUST_USE enum rc json_opt_string(const json_t *object, const char *key, const char **ret, struct err *err);
-MUST_USE enum rc json_opt_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *err);
+MUST_USE enum rc json_opt_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *ret,
+                              struct err *err);
 MUST_USE enum rc json_opt_number(const json_t *object, const char *key, double *ret, struct err *err);
 MUST_USE enum rc json_opt_bool(const json_t *object, const char *key, bool *ret, struct err *err);
 
-/* RC_INPUT naming the first key of `object` that is not in the NULL-terminated list, with the nearest known one. */
+/* RC_INPUT naming the first key of `object` that is not in the NULL-terminated list, with the nearest known
+ * one. */
 MUST_USE enum rc json_only_keys(const json_t *object, const char *const *keys, struct err *err);
 
 /* Compact text with sorted keys, the form that is hashed and stored; free() it. NULL when out of memory. */

@@ -1,5 +1,5 @@
-/* replay.c -- runs a fuzz target over every file of its corpus folder, so that ctest replays what fuzzing found.
- * Usage: fuzz_NAME FOLDER */
+/* replay.c -- runs a fuzz target over every file of its corpus folder, so that ctest replays what fuzzing
+ * found. Usage: fuzz_NAME FOLDER */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

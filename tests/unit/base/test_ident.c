@@ -26,8 +26,10 @@ static void content_identifiers_follow_the_content(void **state) {
 
 static void valid_refuses_what_could_be_a_path_or_sql(void **state) {
     (void)state;
-    static const char *const bad[] = {"std_", "std", "", "std_../x", "std_A", "std_a b", "std_a'", "xstd_a",
-                                      "std_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    static const char *const bad[] = {
+        "std_",     "std",    "",
+        "std_../x", "std_A",  "std_a b",
+        "std_a'",   "xstd_a", "std_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_false(ident_valid("std", bad[i]));
     }

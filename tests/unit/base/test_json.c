@@ -13,7 +13,8 @@ static json_t *parsed(const char *text) {
 
 static void parse_refuses_duplicates_garbage_and_trailing_bytes(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "{", "{\"a\":1,\"a\":2}", "{} x", "1", "{\"a\":\"\\ud800\"}", "[1,]"};
+    static const char *const bad[] = {"",    "{", "{\"a\":1,\"a\":2}", "{} x", "1", "{\"a\":\"\\ud800\"}",
+                                      "[1,]"};
     struct err err;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         json_t *value = NULL;
