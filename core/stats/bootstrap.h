@@ -30,9 +30,9 @@ struct bootstrap {
     double moments[7];         /* sums of u^i v^j over rows, (i,j) = 20 11 02 30 21 12 03; u, v influences */
 };
 
-/* Deterministic for a seed. RC_INPUT: no rows or columns, or a value that is not finite, or denominators that
- * sum to 0 or less. A column whose resampled denominators sum to 0 counts 0. Columns that are 0 everywhere
- * are left out of the mean. On failure *ret is untouched. */
+/* Deterministic for a seed. Columns whose denominators sum to 0 are left out of the mean, also in a resample;
+ * a resample without any column counts as all rows. RC_INPUT: no rows or columns, a value that is not finite,
+ * a negative denominator, or none above 0. On failure *ret is untouched. */
 MUST_USE enum rc bootstrap_run(const struct bootstrap_data *data, uint32_t replicates, uint64_t seed,
                                struct bootstrap *ret, struct err *err);
 void bootstrap_free(struct bootstrap *b);
