@@ -1,10 +1,10 @@
 /* compressor.h -- what every compression technique is: one function over a job.
  *
- * A recipe is a list of steps, a step names a technique (descriptors: core/recipes). registry.c binds names to functions. ONNX
- * steps edit one graph in memory, one after another; a GGUF step reads a file and writes a file. Everything is deterministic: the
- * same job gives the same bytes, whatever the number of threads.
- * A technique refuses what it cannot do (RC_UNSUPPORTED and a reason a user understands), and records what it changed, how, and
- * what it left alone and why (core/recipes/record.h). */
+ * A recipe is a list of steps, a step names a technique (descriptors: core/recipes). registry.c binds names
+ * to functions. ONNX steps edit one graph in memory, one after another; a GGUF step reads a file and writes a
+ * file. Everything is deterministic: the same job gives the same bytes, whatever the number of threads. A
+ * technique refuses what it cannot do (RC_UNSUPPORTED and a reason a user understands), and records what it
+ * changed, how, and what it left alone and why (core/recipes/record.h). */
 #pragma once
 
 #include <stdbool.h>
@@ -22,24 +22,27 @@ struct recipe_step; /* core/recipes */
 enum { COMPRESS_PATH_SIZE = 4096 };
 
 struct compress_job {
-    /* What to work on. ONNX: `graph` (edited in place, owned by the job), the other three NULL. GGUF: `graph` NULL, `input` is the
-     * file to read, `output` the file to write, `folder` an existing folder for temporary files; all three absolute paths. */
+    /* What to work on. ONNX: `graph` (edited in place, owned by the job), the other three NULL. GGUF: `graph`
+     * NULL, `input` is the file to read, `output` the file to write, `folder` an existing folder for
+     * temporary files; all three absolute paths. */
     struct graph *graph;
     const char *input, *output, *folder;
 
-    /* Calibration examples, NULL when the study has none. A technique that needs them and gets NULL returns RC_INPUT. */
+    /* Calibration examples, NULL when the study has none. A technique that needs them and gets NULL returns
+     * RC_INPUT. */
     struct dataset *calibration;
     uint32_t threads; /* at least 1 */
 
-    /* Called with the fraction of this step that is done, 0 to 1, never from another thread; NULL is fine: use compress_progress. */
+    /* Called with the fraction of this step that is done, 0 to 1, never from another thread; NULL is fine:
+     * use compress_progress. */
     void (*on_progress)(void *user, double fraction, const char *text);
     void *user;
 
     struct record *record; /* filled by the steps; never NULL */
 };
 
-/* The type of every technique. Options come from the step by name, defaults filled in (core/recipes). On failure the job's graph or
- * output is of no further use. */
+/* The type of every technique. Options come from the step by name, defaults filled in (core/recipes). On
+ * failure the job's graph or output is of no further use. */
 typedef enum rc compress_fn(struct compress_job *job, const struct recipe_step *step, struct err *err);
 
 /* Tells how far the step is. `fraction` is clamped to 0..1. */
@@ -61,11 +64,13 @@ struct compress_request {
     const struct recipe *recipe;
     const struct compress_file *files;
     size_t file_count;
-    const char *main_path;       /* path of the main file */
-    const char *out_folder;      /* existing; the artifact is written there: model.onnx [model.onnx.data] or model.gguf */
+    const char *main_path; /* path of the main file */
+    const char
+        *out_folder; /* existing; the artifact is written there: model.onnx [model.onnx.data] or model.gguf */
     struct dataset *calibration; /* borrowed; NULL: none */
     uint32_t threads;            /* 0 counts as 1 */
-    void (*on_progress)(void *user, double fraction, const char *text); /* over the whole recipe; NULL is fine */
+    void (*on_progress)(void *user, double fraction,
+                        const char *text); /* over the whole recipe; NULL is fine */
     void *user;
 };
 
@@ -77,9 +82,11 @@ struct compress_result {
     struct record record;
 };
 
-/* Runs every step of the recipe. A recipe without steps (fp32) copies an ONNX model through the graph, or the GGUF file, unchanged.
- * Errors name the step. On success the caller releases *result with compress_result_release; on failure *result is empty. */
-MUST_USE enum rc compressors_run(const struct compress_request *request, struct compress_result *result, struct err *err);
+/* Runs every step of the recipe. A recipe without steps (fp32) copies an ONNX model through the graph, or the
+ * GGUF file, unchanged. Errors name the step. On success the caller releases *result with
+ * compress_result_release; on failure *result is empty. */
+MUST_USE enum rc compressors_run(const struct compress_request *request, struct compress_result *result,
+                                 struct err *err);
 void compress_result_release(struct compress_result *result);
 
 /* The function of a technique by the name in its descriptor ("int8:static"), or NULL. */

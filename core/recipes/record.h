@@ -1,5 +1,6 @@
-/* record.h -- what compression did to a model: which tensors were changed and how, what was left alone and why, and notes.
- * Written by the steps of a recipe, shown with the variant (docs/protocol.md, result of `compress`). */
+/* record.h -- what compression did to a model: which tensors were changed and how, what was left alone and
+ * why, and notes. Written by the steps of a recipe, shown with the variant (docs/protocol.md, result of
+ * `compress`). */
 #pragma once
 
 #include <stdbool.h>
@@ -26,10 +27,11 @@ struct record {
 void record_init(struct record *r);
 void record_release(struct record *r); /* empty again */
 
-/* Each adds one entry; texts are copied and cut at 1,023 bytes. RC_MEMORY; RC_TOO_LARGE over 200,000 entries. */
-MUST_USE enum rc record_changed(struct record *r, struct err *err, const char *tensor, const char *format, ...)
-    PRINTF_LIKE(4, 5);
-MUST_USE enum rc record_left_alone(struct record *r, struct err *err, const char *tensor, const char *format, ...)
-    PRINTF_LIKE(4, 5);
+/* Each adds one entry; texts are copied and cut at 1,023 bytes. RC_MEMORY; RC_TOO_LARGE over 200,000 entries.
+ */
+MUST_USE enum rc record_changed(struct record *r, struct err *err, const char *tensor, const char *format,
+                                ...) PRINTF_LIKE(4, 5);
+MUST_USE enum rc record_left_alone(struct record *r, struct err *err, const char *tensor, const char *format,
+                                   ...) PRINTF_LIKE(4, 5);
 /* A note that is already there is not added again. */
 MUST_USE enum rc record_note(struct record *r, struct err *err, const char *format, ...) PRINTF_LIKE(3, 4);
