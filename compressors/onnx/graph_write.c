@@ -210,7 +210,7 @@ static enum rc write_data(struct graph *g, const char *path, Onnx__TensorProto *
         Onnx__TensorProto *t = p->initializer[i];
         const uint8_t *data;
         size_t size;
-        uint64_t offset;
+        uint64_t offset = 0;
         stubs[i] = t;
         if (graph_tensor_bytes(g, t, &data, &size, NULL) != RC_OK || size < EXTERNAL_MIN_BYTES) {
             continue; /* strings and rare types stay inside */
