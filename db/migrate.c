@@ -47,7 +47,7 @@ static enum rc run_one(struct sql *sql, const struct asset *a, int number, struc
         rc = sql_text_run(sql, set_version, err);
     }
     if (rc != RC_OK) {
-        (void)sql_text_run(sql, "ROLLBACK", NULL);
+        sql_try(sql, "ROLLBACK");
         return err_prefix(err, "migration %s", a->name);
     }
     return RC_OK;
@@ -64,7 +64,8 @@ enum rc migrate_run(struct sql *sql, const struct asset *assets, size_t n, struc
     }
     if (version > newest) {
         return err_set(err, RC_UNSUPPORTED,
-                       "the database has schema version %d and this Pare knows versions up to %d: it was written by a newer "
+                       "the database has schema version %d and this Pare knows versions up to %d: it was "
+                       "written by a newer "
                        "Pare; use that one, or another data folder",
                        version, newest);
     }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "db/store_models.h"
+
 static const char *const TEXTS[STATEMENT_COUNT] = {
 #define X(name, text) text,
     STATEMENTS(X)
@@ -19,9 +21,9 @@ static const struct {
     int sqlite;
     enum rc rc;
 } CODES[] = {
-    {SQLITE_NOMEM, RC_MEMORY},     {SQLITE_TOOBIG, RC_TOO_LARGE}, {SQLITE_CONSTRAINT, RC_CONFLICT},
-    {SQLITE_BUSY, RC_BUSY},        {SQLITE_FULL, RC_IO},          {SQLITE_IOERR, RC_IO},
-    {SQLITE_CANTOPEN, RC_IO},      {SQLITE_READONLY, RC_IO},      {SQLITE_CORRUPT, RC_IO},
+    {SQLITE_NOMEM, RC_MEMORY},       {SQLITE_TOOBIG, RC_TOO_LARGE}, {SQLITE_CONSTRAINT, RC_CONFLICT},
+    {SQLITE_BUSY, RC_BUSY},          {SQLITE_FULL, RC_IO},          {SQLITE_IOERR, RC_IO},
+    {SQLITE_CANTOPEN, RC_IO},        {SQLITE_READONLY, RC_IO},      {SQLITE_CORRUPT, RC_IO},
     {SQLITE_NOTADB, RC_UNSUPPORTED},
 };
 
@@ -40,8 +42,12 @@ enum rc sql_text_run(struct sql *sql, const char *text, struct err *err) {
     return sqlite3_exec(sql->handle, text, NULL, NULL, NULL) == SQLITE_OK ? RC_OK : sql_error(sql, err);
 }
 
-/* Settings of a connection. No mmap_size and readers that never checkpoint: SQLite before 3.51.3 can corrupt a WAL database
- * when two connections write or checkpoint at once (sqlite.org/wal.html). */
+void sql_try(struct sql *sql, const char *text) {
+    sqlite3_exec(sql->handle, text, NULL, NULL, NULL);
+}
+
+/* Settings of a connection. No mmap_size and readers that never checkpoint: SQLite before 3.51.3 can corrupt
+ * a WAL database when two connections write or checkpoint at once (sqlite.org/wal.html). */
 static enum rc configure(struct sql *sql, enum sql_mode mode, struct err *err) {
     sqlite3_extended_result_codes(sql->handle, 1);
     sqlite3_busy_timeout(sql->handle, 10000);
@@ -81,10 +87,12 @@ enum rc sql_open(const char *path, enum sql_mode mode, struct sql **ret, struct 
 
 enum rc sql_prepare(struct sql *sql, struct err *err) {
     for (int i = 0; i < STATEMENT_COUNT; i++) {
-        int code = sqlite3_prepare_v3(sql->handle, TEXTS[i], -1, SQLITE_PREPARE_PERSISTENT, &sql->statements[i], NULL);
+        int code = sqlite3_prepare_v3(sql->handle, TEXTS[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                      &sql->statements[i], NULL);
         if (code != SQLITE_OK) {
-            (void)sql_error(sql, err);
-            return err_prefix(err, "statement %s", NAMES[i]);
+            enum rc rc = sql_error(sql, err);
+            (void)err_prefix(err, "statement %s", NAMES[i]);
+            return rc;
         }
     }
     return RC_OK;
@@ -130,7 +138,8 @@ static void release(sqlite3_stmt *s) {
     sqlite3_clear_bindings(s);
 }
 
-enum rc sql_run(struct store_tx *tx, enum statement id, struct sql_args args, int64_t *changed, struct err *err) {
+enum rc sql_run(struct store_tx *tx, enum statement id, struct sql_args args, int64_t *changed,
+                struct err *err) {
     sqlite3_stmt *s = tx->sql->statements[id];
     enum rc rc = RC_OK;
     if (!bind_all(s, args)) {
@@ -231,8 +240,8 @@ void *sql_grow(struct sql_rows *rows, void **items, size_t n, size_t size) {
     return (char *)*items + n * size;
 }
 
-enum rc sql_first(struct store_tx *tx, enum statement id, struct sql_args args, const char *what, const char *name,
-                  struct sql_rows *rows, struct err *err) {
+enum rc sql_first(struct store_tx *tx, enum statement id, struct sql_args args, const char *what,
+                  const char *name, struct sql_rows *rows, struct err *err) {
     sql_query(tx, id, args, rows);
     if (sql_next(rows)) {
         return RC_OK;
@@ -241,7 +250,8 @@ enum rc sql_first(struct store_tx *tx, enum statement id, struct sql_args args, 
     return rc == RC_OK ? err_set(err, RC_NOT_FOUND, "there is no %s \"%s\"", what, name) : rc;
 }
 
-enum rc sql_number(struct store_tx *tx, enum statement id, struct sql_args args, int64_t *ret, struct err *err) {
+enum rc sql_number(struct store_tx *tx, enum statement id, struct sql_args args, int64_t *ret,
+                   struct err *err) {
     struct sql_rows rows;
     sql_query(tx, id, args, &rows);
     int64_t number = 0;
@@ -253,4 +263,47 @@ enum rc sql_number(struct store_tx *tx, enum statement id, struct sql_args args,
         *ret = number;
     }
     return rc;
+}
+
+void sql_file(struct sql_rows *rows, struct store_file *ret) {
+    ret->path = sql_text(rows);
+    ret->sha256 = sql_text(rows);
+    ret->bytes = sql_int(rows);
+    ret->role = NULL;
+}
+
+enum rc sql_files(struct store_tx *tx, enum statement id, const char *owner, struct store_file **ret,
+                  size_t *n, struct err *err) {
+    struct sql_rows rows;
+    void *items = NULL;
+    size_t count = 0;
+    sql_query(tx, id, ARGS(TEXT(owner)), &rows);
+    while (sql_next(&rows)) {
+        struct store_file *f = sql_grow(&rows, &items, count, sizeof(*f));
+        if (f) {
+            sql_file(&rows, f);
+            count++;
+        }
+    }
+    *ret = items;
+    *n = count;
+    return sql_end(&rows, err);
+}
+
+enum rc sql_names(struct store_tx *tx, enum statement id, const char *owner, const char ***ret, size_t *n,
+                  struct err *err) {
+    struct sql_rows rows;
+    void *items = NULL;
+    size_t count = 0;
+    sql_query(tx, id, ARGS(TEXT(owner)), &rows);
+    while (sql_next(&rows)) {
+        const char **name = sql_grow(&rows, &items, count, sizeof(*name));
+        if (name) {
+            *name = sql_text(&rows);
+            count++;
+        }
+    }
+    *ret = items;
+    *n = count;
+    return sql_end(&rows, err);
 }

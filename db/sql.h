@@ -1,5 +1,5 @@
-/* sql.h -- one SQLite connection with every statement of statements.h prepared; the only header that sees sqlite3.h.
- * Typed arguments in, a row cursor out; codes of SQLite are translated here. */
+/* sql.h -- one SQLite connection with every statement of statements.h prepared; the only header that sees
+ * sqlite3.h. Typed arguments in, a row cursor out; codes of SQLite are translated here. */
 #pragma once
 
 #include <sqlite3.h>
@@ -43,15 +43,18 @@ static inline struct sql_arg TEXT(const char *text) { /* NULL binds NULL */
     return (struct sql_arg){.type = text ? ARG_TEXT : ARG_NULL, .data = text};
 }
 
-static inline struct sql_arg INT(int64_t number) {
+static inline struct sql_arg
+INT(int64_t number) {
     return (struct sql_arg){.type = ARG_INT, .number = number};
 }
 
-static inline struct sql_arg REAL(double real) {
+static inline struct sql_arg
+REAL(double real) {
     return (struct sql_arg){.type = ARG_REAL, .real = real};
 }
 
-static inline struct sql_arg BYTES(const void *data, size_t size) {
+static inline struct sql_arg
+BYTES(const void *data, size_t size) {
     return (struct sql_arg){.type = ARG_BYTES, .data = data, .size = size};
 }
 
@@ -74,12 +77,16 @@ void sql_close(struct sql *sql); /* NULL is fine */
 
 /* Text that is not one of the statements: pragmas, transactions, migrations. */
 MUST_USE enum rc sql_text_run(struct sql *sql, const char *text, struct err *err);
+/* The same where a failure changes nothing: undoing what has failed already. */
+void sql_try(struct sql *sql, const char *text);
 MUST_USE enum rc sql_error(const struct sql *sql, struct err *err);
 
 /* Runs a statement that gives no row. *changed (may be NULL): rows it changed. */
-MUST_USE enum rc sql_run(struct store_tx *tx, enum statement id, struct sql_args args, int64_t *changed, struct err *err);
+MUST_USE enum rc sql_run(struct store_tx *tx, enum statement id, struct sql_args args, int64_t *changed,
+                         struct err *err);
 
-/* Rows of a statement. while (sql_next(&rows)) { columns from left to right } then rc = sql_end(&rows, err). */
+/* Rows of a statement. while (sql_next(&rows)) { columns from left to right } then rc = sql_end(&rows, err).
+ */
 struct sql_rows {
     struct store_tx *tx;
     sqlite3_stmt *statement;
@@ -97,11 +104,24 @@ double sql_real(struct sql_rows *rows);
 const void *sql_bytes(struct sql_rows *rows, size_t *size);
 bool sql_is_null(struct sql_rows *rows); /* of the next column, which stays the next */
 
-/* Room for one more element of an array in the arena: *items grows by doubling. NULL when memory is used up (rows->rc set). */
+/* Room for one more element of an array in the arena: *items grows by doubling. NULL when memory is used up
+ * (rows->rc set). */
 void *sql_grow(struct sql_rows *rows, void **items, size_t n, size_t size);
 
-/* One row or RC_NOT_FOUND with "there is no WHAT "ID"". Usage: if (sql_first(...) == RC_OK) read; rc = sql_end(). */
-MUST_USE enum rc sql_first(struct store_tx *tx, enum statement id, struct sql_args args, const char *what, const char *name,
-                           struct sql_rows *rows, struct err *err);
+/* One row or RC_NOT_FOUND with "there is no WHAT "ID"". Usage: if (sql_first(...) == RC_OK) read; rc =
+ * sql_end(). */
+MUST_USE enum rc sql_first(struct store_tx *tx, enum statement id, struct sql_args args, const char *what,
+                           const char *name, struct sql_rows *rows, struct err *err);
 /* One number: count(*), max(...). */
-MUST_USE enum rc sql_number(struct store_tx *tx, enum statement id, struct sql_args args, int64_t *ret, struct err *err);
+MUST_USE enum rc sql_number(struct store_tx *tx, enum statement id, struct sql_args args, int64_t *ret,
+                            struct err *err);
+
+struct store_file;
+/* A file of a model, dataset or variant: columns path, sha256, bytes. */
+void sql_file(struct sql_rows *rows, struct store_file *ret);
+/* All files of `owner`. */
+MUST_USE enum rc sql_files(struct store_tx *tx, enum statement id, const char *owner, struct store_file **ret,
+                           size_t *n, struct err *err);
+/* The first column of all rows for `owner`. */
+MUST_USE enum rc sql_names(struct store_tx *tx, enum statement id, const char *owner, const char ***ret,
+                           size_t *n, struct err *err);

@@ -19,7 +19,12 @@
 #include "db/store_internal.h"
 #include "db/writer.h"
 
-enum { TX_MEMORY_BYTES = 64 * 1024 * 1024, DEFAULT_READERS = 4, DEFAULT_QUEUE = 1024, BACKUP_PAGES_A_STEP = 256 };
+enum {
+    TX_MEMORY_BYTES = 64 * 1024 * 1024,
+    DEFAULT_READERS = 4,
+    DEFAULT_QUEUE = 1024,
+    BACKUP_PAGES_A_STEP = 256
+};
 
 /* Takes the folder for this process. The lock goes with the descriptor, so a kill releases it. */
 static enum rc lock_folder(struct store *s, struct err *err) {
@@ -33,7 +38,8 @@ static enum rc lock_folder(struct store *s, struct err *err) {
         return file_error(path, err);
     }
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        return err_set(err, RC_CONFLICT, "another pare serve uses this folder (%s); stop it, or choose another with --data",
+        return err_set(err, RC_CONFLICT,
+                       "another pare serve uses this folder (%s); stop it, or choose another with --data",
                        s->folder);
     }
     return RC_OK;
@@ -230,7 +236,7 @@ void store_read_end(struct store_tx *tx) {
         return;
     }
     struct store_reader *r = CONTAINER_OF(tx, struct store_reader, tx);
-    (void)sql_text_run(tx->sql, "COMMIT", NULL);
+    sql_try(tx->sql, "COMMIT");
     arena_free(tx->arena);
     give_reader(tx->store, r);
 }
@@ -275,7 +281,8 @@ void store_on_change(struct store *s, void (*fn)(void *user), void *user) {
     pthread_mutex_unlock(&s->mutex);
 }
 
-/* Copies page by page while others read and write; SQLite restarts the copy where the source changed under it. */
+/* Copies page by page while others read and write; SQLite restarts the copy where the source changed under
+ * it. */
 static enum rc copy_pages(struct sql *from, sqlite3 *to, struct err *err) {
     sqlite3_backup *b = sqlite3_backup_init(to, "main", from->handle, "main");
     if (!b) {
@@ -292,8 +299,9 @@ static enum rc copy_pages(struct sql *from, sqlite3 *to, struct err *err) {
 enum rc store_backup(struct store *s, const char *path, struct err *err) {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
-        return errno == EEXIST ? err_set(err, RC_CONFLICT, "%s exists; a backup is written to a new file", path)
-                               : file_error(path, err);
+        return errno == EEXIST
+                   ? err_set(err, RC_CONFLICT, "%s exists; a backup is written to a new file", path)
+                   : file_error(path, err);
     }
     close(fd);
     struct store_tx *tx;
@@ -305,7 +313,8 @@ enum rc store_backup(struct store *s, const char *path, struct err *err) {
     if (sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
         rc = err_set(err, RC_IO, "%s: %s", path, to ? sqlite3_errmsg(to) : "out of memory");
     } else {
-        rc = sql_text_run(tx->sql, "SELECT count(*) FROM sqlite_schema", err); /* the first read takes the snapshot */
+        rc = sql_text_run(tx->sql, "SELECT count(*) FROM sqlite_schema",
+                          err); /* the first read takes the snapshot */
     }
     if (rc == RC_OK) {
         rc = copy_pages(tx->sql, to, err);

@@ -1,6 +1,6 @@
-/* store_blobs.h -- files kept by content: FOLDER/blobs/ab/cdef... Nothing a client sends becomes a path: a name is 64 checked
- * hexadecimal digits. An upload is written to a temporary name, hashed on the way, fsynced, renamed, its folder fsynced and
- * only then recorded. Blobs that nothing refers to are collected. */
+/* store_blobs.h -- files kept by content: FOLDER/blobs/ab/cdef... Nothing a client sends becomes a path: a
+ * name is 64 checked hexadecimal digits. An upload is written to a temporary name, hashed on the way,
+ * fsynced, renamed, its folder fsynced and only then recorded. Blobs that nothing refers to are collected. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,10 +16,11 @@ struct store_upload; /* one upload, used by one thread at a time */
 MUST_USE enum rc store_upload_begin(struct store *s, struct store_upload **ret, struct err *err);
 /* Writes and hashes (blocking disk I/O). */
 MUST_USE enum rc store_upload_append(struct store_upload *u, const void *data, size_t size, struct err *err);
-/* Ends the upload and frees `u` in every case. `expected` (NULL = any): RC_INPUT when the content has another hash.
- * *created (may be NULL) tells whether it is new. */
-MUST_USE enum rc store_upload_commit(struct store_upload *u, const char *expected, char sha256[SHA256_HEX_SIZE],
-                                     uint64_t *bytes, bool *created, struct err *err);
+/* Ends the upload and frees `u` in every case. `expected` (NULL = any): RC_INPUT when the content has another
+ * hash. *created (may be NULL) tells whether it is new. */
+MUST_USE enum rc store_upload_commit(struct store_upload *u, const char *expected,
+                                     char sha256[SHA256_HEX_SIZE], uint64_t *bytes, bool *created,
+                                     struct err *err);
 void store_upload_abort(struct store_upload *u); /* removes what was written and frees; NULL is fine */
 
 /* Stores bytes that are in memory; they need no upload. */
@@ -29,16 +30,19 @@ MUST_USE enum rc store_blob_put(struct store *s, const void *data, size_t size, 
 /* RC_INPUT: not a SHA-256; RC_NOT_FOUND. */
 MUST_USE enum rc store_blob_stat(struct store *s, const char *sha256, uint64_t *bytes, struct err *err);
 /* The same inside a transaction. */
-MUST_USE enum rc store_tx_blob_stat(struct store_tx *tx, const char *sha256, uint64_t *bytes, struct err *err);
+MUST_USE enum rc store_tx_blob_stat(struct store_tx *tx, const char *sha256, uint64_t *bytes,
+                                    struct err *err);
 /* A descriptor open for reading, closed by the caller. */
-MUST_USE enum rc store_blob_open(struct store *s, const char *sha256, int *fd, uint64_t *bytes, struct err *err);
-/* The whole content in memory, at most max_bytes (RC_TOO_LARGE); free() *data. */
-MUST_USE enum rc store_blob_read(struct store *s, const char *sha256, size_t max_bytes, char **data, size_t *size,
+MUST_USE enum rc store_blob_open(struct store *s, const char *sha256, int *fd, uint64_t *bytes,
                                  struct err *err);
+/* The whole content in memory, at most max_bytes (RC_TOO_LARGE); free() *data. */
+MUST_USE enum rc store_blob_read(struct store *s, const char *sha256, size_t max_bytes, char **data,
+                                 size_t *size, struct err *err);
 
 /* Where the content lies, for readers of headers that want a path. The blob must exist. */
-MUST_USE enum rc store_blob_path(struct store *s, const char *sha256, char *path, size_t path_size, struct err *err);
+MUST_USE enum rc store_blob_path(struct store *s, const char *sha256, char *path, size_t path_size,
+                                 struct err *err);
 
-/* Removes blobs that no row refers to and that are older than min_age_ms (an upload comes before the row that names it),
- * and temporary files of that age. */
+/* Removes blobs that no row refers to and that are older than min_age_ms: an upload
+ * comes before the row that names it. */
 MUST_USE enum rc store_blobs_collect(struct store *s, int64_t min_age_ms, uint64_t *removed, struct err *err);

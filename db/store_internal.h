@@ -33,10 +33,11 @@ struct store {
     void (*on_change)(void *user);
     void *on_change_user;
 
-    /* Held for reading while an upload becomes a blob, for writing while unused blobs are removed: so that no blob is
-     * removed between its rename and its row. */
+    /* Held for reading while an upload becomes a blob, for writing while unused blobs are removed: so that no
+     * blob is removed between its rename and its row. */
     pthread_rwlock_t blobs_lock;
 };
 
 /* FOLDER/name */
-MUST_USE enum rc store_path(const struct store *s, char path[STORE_PATH_SIZE], const char *name, struct err *err);
+MUST_USE enum rc store_path(const struct store *s, char path[STORE_PATH_SIZE], const char *name,
+                            struct err *err);

@@ -6,8 +6,9 @@
  *            |                                        |       dead  (third crash)
  *            +--- cancel --> cancelled <--- cancel ---+
  *
- * Whoever holds the newest token of a running job may speak for it; all others get RC_CONFLICT. Adding work whose key is
- * there joins it; failed, dead and cancelled work is queued again. */
+ * Whoever holds the newest token of a running job may speak for it; all others get RC_CONFLICT. Adding work
+ * whose key is there joins it where it is queued or running and otherwise queues it again: whoever adds work
+ * has looked for its product. */
 #pragma once
 
 #include <stdbool.h>
@@ -32,36 +33,39 @@ struct store_job {
     int64_t created_ms, finished_ms;
 };
 
-/* Adds `j` (id, key, kind, priority, machine_type, label, spec_json, subject_json are read) for `study`, or joins the one
- * with its key. ret->state says how far that one is. */
-MUST_USE enum rc store_job_add(struct store_tx *tx, const struct store_job *j, const char *study, struct store_job *ret,
-                               struct err *err);
+/* Adds `j` (id, key, kind, priority, machine_type, label, spec_json, subject_json are read) for `study`, or
+ * joins the one with its key. ret->state says how far that one is. */
+MUST_USE enum rc store_job_add(struct store_tx *tx, const struct store_job *j, const char *study,
+                               struct store_job *ret, struct err *err);
 MUST_USE enum rc store_job_get(struct store_tx *tx, const char *id, struct store_job *ret, struct err *err);
 /* RC_NOT_FOUND when there is no work of that key. */
-MUST_USE enum rc store_job_by_key(struct store_tx *tx, const char *key, struct store_job *ret, struct err *err);
-MUST_USE enum rc store_jobs_of_study(struct store_tx *tx, const char *study, struct store_job **ret, size_t *n,
-                                     struct err *err);
+MUST_USE enum rc store_job_by_key(struct store_tx *tx, const char *key, struct store_job *ret,
+                                  struct err *err);
+MUST_USE enum rc store_jobs_of_study(struct store_tx *tx, const char *study, struct store_job **ret,
+                                     size_t *n, struct err *err);
 /* Open studies that wait for it. */
-MUST_USE enum rc store_job_studies(struct store_tx *tx, const char *job, const char ***ret, size_t *n, struct err *err);
+MUST_USE enum rc store_job_studies(struct store_tx *tx, const char *job, const char ***ret, size_t *n,
+                                   struct err *err);
 
 /* The next job for `target`, running under a lease of lease_ms. *found is false when there is none. */
-MUST_USE enum rc store_job_claim(struct store_tx *tx, const char *target, int64_t lease_ms, struct store_job *ret,
-                                 bool *found, struct err *err);
+MUST_USE enum rc store_job_claim(struct store_tx *tx, const char *target, int64_t lease_ms,
+                                 struct store_job *ret, bool *found, struct err *err);
 /* Extends the lease. *cancel: nobody wants the work any more, stop it. RC_CONFLICT: stale. */
-MUST_USE enum rc store_job_heartbeat(struct store_tx *tx, const char *id, int64_t token, int64_t lease_ms, double fraction,
-                                     const char *text, bool *cancel, struct err *err);
+MUST_USE enum rc store_job_heartbeat(struct store_tx *tx, const char *id, int64_t token, int64_t lease_ms,
+                                     double fraction, const char *text, bool *cancel, struct err *err);
 /* Done. *repeated: this token has reported before (RC_OK, nothing changes). RC_CONFLICT: stale. */
 MUST_USE enum rc store_job_finish(struct store_tx *tx, const char *id, int64_t token, const char *result_json,
                                   bool *repeated, struct err *err);
 
 struct store_failure {
     const char *code, *text, *log; /* log may be NULL */
-    bool retry;                    /* it crashed or its surroundings failed: counts as a crash and is tried again */
+    bool retry; /* it crashed or its surroundings failed: counts as a crash and is tried again */
 };
-/* Failed: queued again (a crash that is not the third), dead (the third) or failed; *state says which. Repeating is RC_OK with
- * *repeated. RC_CONFLICT: stale. */
-MUST_USE enum rc store_job_fail(struct store_tx *tx, const char *id, int64_t token, const struct store_failure *f,
-                                const char **state, bool *repeated, struct err *err);
+/* Failed: queued again (a crash that is not the third), dead (the third) or failed; *state says which.
+ * Repeating is RC_OK with *repeated. RC_CONFLICT: stale. */
+MUST_USE enum rc store_job_fail(struct store_tx *tx, const char *id, int64_t token,
+                                const struct store_failure *f, const char **state, bool *repeated,
+                                struct err *err);
 
 /* Requeues running jobs whose lease has passed. */
 MUST_USE enum rc store_jobs_requeue_expired(struct store_tx *tx, int64_t *requeued, struct err *err);

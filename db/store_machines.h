@@ -20,15 +20,17 @@ struct store_machine_type {
 };
 
 /* Adds it where it is new; an existing one stays as it is. */
-MUST_USE enum rc store_machine_type_add(struct store_tx *tx, const struct store_machine_type *m, struct err *err);
+MUST_USE enum rc store_machine_type_add(struct store_tx *tx, const struct store_machine_type *m,
+                                        struct err *err);
 MUST_USE enum rc store_machine_type_get(struct store_tx *tx, const char *id, struct store_machine_type *ret,
                                         struct err *err);
-MUST_USE enum rc store_machine_types_list(struct store_tx *tx, struct store_machine_type **ret, size_t *n, struct err *err);
+MUST_USE enum rc store_machine_types_list(struct store_tx *tx, struct store_machine_type **ret, size_t *n,
+                                          struct err *err);
 /* NULL leaves what is there. */
-MUST_USE enum rc store_machine_type_set(struct store_tx *tx, const char *id, const char *name, const char *instance_type,
-                                        struct err *err);
-MUST_USE enum rc store_price_set(struct store_tx *tx, const char *machine_type, const struct store_price *price,
-                                 struct err *err);
+MUST_USE enum rc store_machine_type_set(struct store_tx *tx, const char *id, const char *name,
+                                        const char *instance_type, struct err *err);
+MUST_USE enum rc store_price_set(struct store_tx *tx, const char *machine_type,
+                                 const struct store_price *price, struct err *err);
 
 struct store_target {
     const char *id, *name, *machine_type, *fingerprint_json;
@@ -38,5 +40,7 @@ struct store_target {
 /* Adds or refreshes (same id): fingerprint, last_seen_ms. */
 MUST_USE enum rc store_target_put(struct store_tx *tx, const struct store_target *t, struct err *err);
 MUST_USE enum rc store_target_seen(struct store_tx *tx, const char *id, struct err *err);
-MUST_USE enum rc store_target_get(struct store_tx *tx, const char *id, struct store_target *ret, struct err *err);
-MUST_USE enum rc store_targets_list(struct store_tx *tx, struct store_target **ret, size_t *n, struct err *err);
+MUST_USE enum rc store_target_get(struct store_tx *tx, const char *id, struct store_target *ret,
+                                  struct err *err);
+MUST_USE enum rc store_targets_list(struct store_tx *tx, struct store_target **ret, size_t *n,
+                                    struct err *err);

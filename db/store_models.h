@@ -19,15 +19,19 @@ struct store_model {
     int64_t bytes, created_ms, row;
 };
 
-/* Adds it (created_ms and row are set by the store) unless the id is there: then *created is false and nothing changes. */
-MUST_USE enum rc store_model_add(struct store_tx *tx, const struct store_model *m, const struct store_file *files, size_t n,
-                                 bool *created, struct err *err);
-MUST_USE enum rc store_model_get(struct store_tx *tx, const char *id, struct store_model *ret, struct err *err);
+/* Adds it (created_ms and row are set by the store) unless the id is there: then *created is false and
+ * nothing changes. */
+MUST_USE enum rc store_model_add(struct store_tx *tx, const struct store_model *m,
+                                 const struct store_file *files, size_t n, bool *created, struct err *err);
+MUST_USE enum rc store_model_get(struct store_tx *tx, const char *id, struct store_model *ret,
+                                 struct err *err);
 /* The newest of that name. */
-MUST_USE enum rc store_model_by_name(struct store_tx *tx, const char *name, struct store_model *ret, struct err *err);
-MUST_USE enum rc store_model_files(struct store_tx *tx, const char *id, struct store_file **ret, size_t *n, struct err *err);
-MUST_USE enum rc store_models_list(struct store_tx *tx, const struct store_page *page, struct store_model **ret, size_t *n,
+MUST_USE enum rc store_model_by_name(struct store_tx *tx, const char *name, struct store_model *ret,
+                                     struct err *err);
+MUST_USE enum rc store_model_files(struct store_tx *tx, const char *id, struct store_file **ret, size_t *n,
                                    struct err *err);
+MUST_USE enum rc store_models_list(struct store_tx *tx, const struct store_page *page,
+                                   struct store_model **ret, size_t *n, struct err *err);
 /* RC_CONFLICT when a study uses it; RC_NOT_FOUND. */
 MUST_USE enum rc store_model_delete(struct store_tx *tx, const char *id, struct err *err);
 
@@ -38,12 +42,14 @@ struct store_dataset {
     int64_t created_ms, row;
 };
 
-MUST_USE enum rc store_dataset_add(struct store_tx *tx, const struct store_dataset *d, const struct store_file *files,
-                                   size_t n, bool *created, struct err *err);
-MUST_USE enum rc store_dataset_get(struct store_tx *tx, const char *id, struct store_dataset *ret, struct err *err);
+MUST_USE enum rc store_dataset_add(struct store_tx *tx, const struct store_dataset *d,
+                                   const struct store_file *files, size_t n, bool *created, struct err *err);
+MUST_USE enum rc store_dataset_get(struct store_tx *tx, const char *id, struct store_dataset *ret,
+                                   struct err *err);
 MUST_USE enum rc store_dataset_files(struct store_tx *tx, const char *id, struct store_file **ret, size_t *n,
                                      struct err *err);
-MUST_USE enum rc store_datasets_list(struct store_tx *tx, const struct store_page *page, struct store_dataset **ret,
-                                     size_t *n, struct err *err);
-MUST_USE enum rc store_dataset_set_examples(struct store_tx *tx, const char *id, int64_t examples, struct err *err);
+MUST_USE enum rc store_datasets_list(struct store_tx *tx, const struct store_page *page,
+                                     struct store_dataset **ret, size_t *n, struct err *err);
+MUST_USE enum rc store_dataset_set_examples(struct store_tx *tx, const char *id, int64_t examples,
+                                            struct err *err);
 MUST_USE enum rc store_dataset_delete(struct store_tx *tx, const char *id, struct err *err);

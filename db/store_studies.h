@@ -19,20 +19,25 @@ struct store_study {
 };
 
 MUST_USE enum rc store_study_add(struct store_tx *tx, const struct store_study *s, struct err *err);
-MUST_USE enum rc store_study_get(struct store_tx *tx, const char *id, struct store_study *ret, struct err *err);
-MUST_USE enum rc store_studies_list(struct store_tx *tx, const struct store_page *page, struct store_study **ret, size_t *n,
-                                    struct err *err);
+MUST_USE enum rc store_study_get(struct store_tx *tx, const char *id, struct store_study *ret,
+                                 struct err *err);
+MUST_USE enum rc store_studies_list(struct store_tx *tx, const struct store_page *page,
+                                    struct store_study **ret, size_t *n, struct err *err);
 /* Queued and running ones, oldest first. */
-MUST_USE enum rc store_studies_open(struct store_tx *tx, struct store_study **ret, size_t *n, struct err *err);
+MUST_USE enum rc store_studies_open(struct store_tx *tx, struct store_study **ret, size_t *n,
+                                    struct err *err);
 
 MUST_USE enum rc store_study_start(struct store_tx *tx, const char *id, struct err *err);
-MUST_USE enum rc store_study_plan(struct store_tx *tx, const char *id, const char *plan_json, struct err *err);
-/* Ends an open study: done with its recommendation, failed with a code and text, or cancelled. RC_CONFLICT if it has ended. */
-MUST_USE enum rc store_study_end(struct store_tx *tx, const char *id, const char *state, const char *recommendation,
-                                 const char *error_code, const char *error_text, struct err *err);
+MUST_USE enum rc store_study_plan(struct store_tx *tx, const char *id, const char *plan_json,
+                                  struct err *err);
+/* Ends an open study: done with its recommendation, failed with a code and text, or cancelled. RC_CONFLICT if
+ * it has ended. */
+MUST_USE enum rc store_study_end(struct store_tx *tx, const char *id, const char *state,
+                                 const char *recommendation, const char *error_code, const char *error_text,
+                                 struct err *err);
 
-MUST_USE enum rc store_study_add_variant(struct store_tx *tx, const char *study, int64_t position, const char *variant,
-                                         struct err *err);
+MUST_USE enum rc store_study_add_variant(struct store_tx *tx, const char *study, int64_t position,
+                                         const char *variant, struct err *err);
 /* Ids in the order of the plan. */
 MUST_USE enum rc store_study_variants(struct store_tx *tx, const char *study, const char ***ret, size_t *n,
                                       struct err *err);
@@ -42,8 +47,8 @@ struct store_event {
     const char *kind, *data_json;
 };
 
-MUST_USE enum rc store_event_add(struct store_tx *tx, const char *study, const char *kind, const char *data_json,
-                                 struct err *err);
+MUST_USE enum rc store_event_add(struct store_tx *tx, const char *study, const char *kind,
+                                 const char *data_json, struct err *err);
 /* After `seq`, oldest first. */
 MUST_USE enum rc store_events_after(struct store_tx *tx, const char *study, int64_t seq, uint32_t limit,
                                     struct store_event **ret, size_t *n, struct err *err);

@@ -1,4 +1,5 @@
-/* Group commit: while one transaction is on its way to the disk, others queue up; the next transaction takes them all. */
+/* Group commit: while one transaction is on its way to the disk, others queue up; the next transaction takes
+ * them all. */
 #include "db/writer.h"
 
 #include <pthread.h>
@@ -40,7 +41,7 @@ static void run_request(struct writer *w, struct request *r) {
     if (r->rc == RC_OK) {
         r->rc = r->fn(&tx, r->user, r->err);
         if (r->rc != RC_OK) {
-            (void)sql_text_run(w->sql, "ROLLBACK TO request", NULL);
+            sql_try(w->sql, "ROLLBACK TO request");
         }
         enum rc released = sql_text_run(w->sql, "RELEASE request", r->rc == RC_OK ? r->err : NULL);
         r->rc = r->rc == RC_OK ? released : r->rc;
@@ -58,7 +59,7 @@ static void run_batch(struct writer *w, struct request *batch) {
         }
         rc = sql_text_run(w->sql, "COMMIT", &err);
         if (rc != RC_OK) {
-            (void)sql_text_run(w->sql, "ROLLBACK", NULL);
+            sql_try(w->sql, "ROLLBACK");
         }
     }
     for (struct request *r = batch; rc != RC_OK && r; r = r->next) {
@@ -110,20 +111,22 @@ static void *writer_main(void *user) {
     return NULL;
 }
 
-enum rc writer_start(struct store *store, struct sql *sql, size_t queue_max, void (*on_commit)(void *user), void *user,
-                     struct writer **ret, struct err *err) {
+enum rc writer_start(struct store *store, struct sql *sql, size_t queue_max, void (*on_commit)(void *user),
+                     void *user, struct writer **ret, struct err *err) {
     struct writer *w = calloc(1, sizeof(*w));
     if (!w) {
         return err_memory(err);
     }
-    *w = (struct writer){.store = store, .sql = sql, .queue_max = queue_max, .on_commit = on_commit, .user = user};
+    *w = (struct writer){
+        .store = store, .sql = sql, .queue_max = queue_max, .on_commit = on_commit, .user = user};
     w->last = &w->first;
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->arrived, NULL);
     pthread_cond_init(&w->finished, NULL);
     if (pthread_create(&w->thread, NULL, writer_main, w) != 0) {
         free(w);
-        return err_set(err, RC_IO, "the writer thread could not be started; is the limit on processes reached?");
+        return err_set(err, RC_IO,
+                       "the writer thread could not be started; is the limit on processes reached?");
     }
     *ret = w;
     return RC_OK;
@@ -138,7 +141,7 @@ void writer_stop(struct writer *w) {
     pthread_cond_signal(&w->arrived);
     pthread_mutex_unlock(&w->mutex);
     pthread_join(w->thread, NULL);
-    (void)sql_text_run(w->sql, "PRAGMA wal_checkpoint(TRUNCATE)", NULL);
+    sql_try(w->sql, "PRAGMA wal_checkpoint(TRUNCATE)");
     sql_close(w->sql);
     pthread_cond_destroy(&w->finished);
     pthread_cond_destroy(&w->arrived);

@@ -1,5 +1,5 @@
-/* writer.h -- the one thread that writes: takes everything that waits into one transaction, each piece in a savepoint of
- * its own, commits (one fsync for all), then wakes the callers. */
+/* writer.h -- the one thread that writes: takes everything that waits into one transaction, each piece in a
+ * savepoint of its own, commits (one fsync for all), then wakes the callers. */
 #pragma once
 
 #include <stddef.h>
@@ -10,8 +10,9 @@
 struct writer;
 
 /* Takes over `sql`. on_commit(user) is called on the thread after each transaction that changed something. */
-MUST_USE enum rc writer_start(struct store *store, struct sql *sql, size_t queue_max, void (*on_commit)(void *user),
-                              void *user, struct writer **ret, struct err *err);
+MUST_USE enum rc writer_start(struct store *store, struct sql *sql, size_t queue_max,
+                              void (*on_commit)(void *user), void *user, struct writer **ret,
+                              struct err *err);
 /* Runs what waits, folds the log back into the database, closes the connection. NULL is fine. */
 void writer_stop(struct writer *w);
 

@@ -7,8 +7,9 @@
 
 struct jobs;
 
-/* {"study"} or {"model", "dataset"?, "floors", "budgets", "targets"? | "machine_types"?, "price_per_hour"?, "confidence"?}:
- * decides over what is stored, stores the answer, gives it. RC_NOT_FOUND when nothing of that model was measured. */
+/* {"study"} or {"model", "dataset"?, "floors", "budgets", "targets"? | "machine_types"?, "price_per_hour"?,
+ * "confidence"?}: decides over what is stored, stores the answer, gives it. RC_NOT_FOUND when nothing of that
+ * model was measured. */
 MUST_USE enum rc answer_recommend(struct jobs *j, const json_t *body, json_t **ret, struct err *err);
 
 /* A stored answer, byte for byte the same each time. */

@@ -137,6 +137,15 @@ CREATE TABLE example_scores (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX example_scores_by_blob ON example_scores (sha256);
 
+-- What a floor needs of the scores of an evaluation beside those of a baseline ('' = alone).
+CREATE TABLE accuracies (
+    evaluation TEXT NOT NULL REFERENCES evaluations (id) ON DELETE CASCADE,
+    baseline   TEXT NOT NULL,
+    metric     TEXT NOT NULL,
+    packed     BLOB NOT NULL,
+    PRIMARY KEY (evaluation, baseline, metric)
+) STRICT;
+
 CREATE TABLE profiles (
     id            TEXT PRIMARY KEY,
     configuration TEXT NOT NULL REFERENCES configurations (id) ON DELETE CASCADE,
@@ -145,16 +154,28 @@ CREATE TABLE profiles (
 ) STRICT;
 CREATE INDEX profiles_by_configuration ON profiles (configuration);
 
--- Latency samples of a profile, and what a decision needs of them: order statistics, throughput by blocks.
 CREATE TABLE profile_samples (
-    profile     TEXT NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
-    scenario    TEXT NOT NULL,
-    sha256      TEXT NOT NULL REFERENCES blobs (sha256),
-    samples     INTEGER NOT NULL,
-    sorted_us   BLOB NOT NULL,
+    profile  TEXT NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    scenario TEXT NOT NULL,
+    sha256   TEXT NOT NULL REFERENCES blobs (sha256),
+    samples  INTEGER NOT NULL,
     PRIMARY KEY (profile, scenario)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX profile_samples_by_blob ON profile_samples (sha256);
+
+-- What a decision needs of the samples, computed when they arrive: packed latency bounds, throughput with its error.
+CREATE TABLE profile_figures (
+    profile    TEXT NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    scenario   TEXT NOT NULL,
+    confidence REAL NOT NULL,
+    latency    BLOB NOT NULL,
+    per_s      REAL NOT NULL,
+    low        REAL NOT NULL,
+    high       REAL NOT NULL,
+    log_error  REAL NOT NULL,
+    freedom    INTEGER NOT NULL,
+    PRIMARY KEY (profile, scenario, confidence)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE counters (
     profile TEXT NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
