@@ -12,10 +12,8 @@
 struct npz; /* opaque; used by one thread */
 
 struct npz_limits {
-    size_t max_arrays;      /* 0 = 256 */
-    uint64_t max_bytes;     /* of all arrays together, unpacked; 0 = 8 GiB */
-    uint64_t max_expansion; /* unpacked / packed of one array over 1 MiB; 0 = 1100 (deflate's own limit is
-                               about 1032) */
+    size_t max_arrays;  /* 0 = 256 */
+    uint64_t max_bytes; /* of all arrays together, unpacked; 0 = 8 GiB */
 };
 
 struct npz_array {
