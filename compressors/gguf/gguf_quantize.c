@@ -59,39 +59,41 @@ static enum rc collect(struct imatrix *m, struct compress_job *job, uint64_t *ch
     return rc ? err_prefix(err, "importance matrix") : RC_OK;
 }
 
-static enum rc quantize(struct compress_job *job, const char *level, struct err *err) {
-    struct llama_quantizer_opts opts = {.level = level, .threads = job->threads};
-    bool weighted =
-        job->calibration && strcmp(level, "Q8_0") != 0; /* its rounding takes no account of importance */
-    struct imatrix *m = NULL;
-    enum rc rc = RC_OK;
-    if (weighted) {
-        m = imatrix_new();
-        rc = m ? collect(m, job, &opts.chunks, err) : err_memory(err);
-        if (rc == RC_OK) {
-            rc = imatrix_importance(m, &opts.importance, &opts.importances, err);
-        }
+/* Computes the importance matrix into `m` and puts it into *opts. */
+static enum rc weigh(struct imatrix *m, struct compress_job *job, struct llama_quantizer_opts *opts,
+                     struct err *err) {
+    enum rc rc = collect(m, job, &opts->chunks, err);
+    if (rc == RC_OK) {
+        rc = imatrix_importance(m, &opts->importance, &opts->importances, err);
     }
     if (rc == RC_OK) {
-        compress_progress(job, weighted ? imatrix_share : 0, "quantizing");
+        rc = record_note(job->record, err,
+                         "importance matrix of %zu tensors from %llu chunks of the calibration text",
+                         opts->importances, (unsigned long long)opts->chunks);
+    }
+    return rc;
+}
+
+static enum rc quantize(struct compress_job *job, const char *level, bool weighted, struct err *err) {
+    struct llama_quantizer_opts opts = {.level = level, .threads = job->threads};
+    if (!weighted || strcmp(level, "Q8_0") == 0) {
+        compress_progress(job, 0, "quantizing");
+        enum rc rc = llama_quantizer_run(job->input, job->output, &opts, err);
+        return rc || !weighted ? rc
+                               : record_note(job->record, err,
+                                             "Q8_0 takes no account of importance: imatrix changes nothing");
+    }
+    struct imatrix *m = imatrix_new();
+    if (!m) {
+        return err_memory(err);
+    }
+    enum rc rc = weigh(m, job, &opts, err);
+    if (rc == RC_OK) {
+        compress_progress(job, imatrix_share, "quantizing");
         rc = llama_quantizer_run(job->input, job->output, &opts, err);
     }
     imatrix_free(m);
-    if (rc) {
-        return rc;
-    }
-    if (weighted) {
-        return record_note(job->record, err,
-                           "importance matrix of %zu tensors from %llu chunks of the calibration text",
-                           opts.importances, (unsigned long long)opts.chunks);
-    }
-    if (strcmp(level, "Q8_0") != 0) {
-        return record_note(
-            job->record, err,
-            "made without an importance matrix, because there is no calibration text: with one the same size "
-            "keeps more accuracy");
-    }
-    return RC_OK;
+    return rc;
 }
 
 /* --- record --- */
@@ -164,7 +166,7 @@ enum rc gguf_quantize_compress(struct compress_job *job, const struct recipe_ste
     }
     rc = check_input(before, err);
     if (rc == RC_OK) {
-        rc = quantize(job, level, err);
+        rc = quantize(job, level, recipe_flag(step, "imatrix"), err);
     }
     if (rc == RC_OK) {
         rc = record_file(job->record, before, job->output, level, err);

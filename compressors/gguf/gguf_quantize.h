@@ -5,8 +5,8 @@
 #include "compressors/compressor.h"
 
 /* The compress_fn of every GGUF level: the level is the name of the step's descriptor. Reads job->input,
- * writes job->output. With job->calibration (text) the importance matrix is computed from its first 200
- * chunks; without, Q8_0 alone is unchanged and the others are made without one, which a note says. Record:
- * matrices changed with their resulting type, the rest left alone with the reason, a note when a width forces
- * another type than the level's. */
+ * writes job->output. Flag `imatrix`: an importance matrix is computed from the first 200 chunks of
+ * job->calibration (RC_INPUT unless that is a text). RC_UNSUPPORTED for a model that is quantized already.
+ * Record: matrices changed with their resulting type, the rest left alone with the reason, a note when a
+ * width forces another type than the level's. */
 enum rc gguf_quantize_compress(struct compress_job *job, const struct recipe_step *step, struct err *err);
