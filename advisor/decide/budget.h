@@ -38,3 +38,6 @@ struct budget_subject {
 
 /* Units in *ret as in budget.bound. */
 void budget_judge(const struct budget *b, const struct budget_subject *s, struct check *ret);
+
+/* The verdict alone, for deciding among many. */
+enum verdict budget_verdict(const struct budget *b, const struct budget_subject *s);

@@ -35,13 +35,13 @@ MUST_USE enum rc floor_fits(const struct floor *f, enum metric primary, struct e
 /* True when the floor compares with the baseline (which then meets it by definition). */
 bool floor_is_relative(const struct floor *f);
 
-/* Holds metric `a` (the one the floor names, or the primary one) against the floor. In *ret: value, low, high
- * in the floor's own unit (share, points, ratio, metric), p_value not corrected. With `measured` false when
- * `a` is NULL or the floor needs a baseline and `a` is not paired. Met: p <= 1 - confidence. Broken: the
- * opposite is shown at the same confidence. The bounds are the expensive part and are computed only by
- * floor_bounds. RC_MEMORY. */
-MUST_USE enum rc floor_judge(const struct floor *f, const struct accuracy *a, double confidence,
-                             struct check *ret, struct err *err);
-/* Fills low and high of a check that floor_judge made. */
-MUST_USE enum rc floor_bounds(const struct floor *f, const struct accuracy *a, double confidence,
-                              struct check *ret, struct err *err);
+/* Holds metric `a` (the one the floor names, or the primary one) against the floor. In *ret: value in the
+ * floor's own unit (share, points, ratio, metric), p_value not corrected, low and high NAN. `measured` is
+ * false when `a` is NULL, or when the floor needs a baseline and `a` is not paired (but agreement is measured
+ * against the baseline already). Met: p_value <= 1 - confidence. Broken: the opposite is shown at the same
+ * confidence. A bootstrap of fewer than 20 rows decides nothing. */
+void floor_judge(const struct floor *f, const struct accuracy *a, double confidence, struct check *ret);
+
+/* Fills low and high of a check that floor_judge made: the bounds of value at which its verdict would turn.
+ * Slower (up to a millisecond). */
+void floor_bounds(const struct floor *f, const struct accuracy *a, double confidence, struct check *ret);
