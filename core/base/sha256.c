@@ -12,6 +12,10 @@ void sha256_add(struct sha256 *h, const void *data, size_t size) {
     crypto_hash_sha256_update(&h->state, data, size);
 }
 
+void sha256_bytes(struct sha256 *h, unsigned char bytes[32]) {
+    crypto_hash_sha256_final(&h->state, bytes);
+}
+
 void sha256_hex(struct sha256 *h, char hex[SHA256_HEX_SIZE]) {
     unsigned char digest[crypto_hash_sha256_BYTES];
     crypto_hash_sha256_final(&h->state, digest);

@@ -16,6 +16,7 @@ struct sha256 {
 void sha256_init(struct sha256 *h);
 void sha256_add(struct sha256 *h, const void *data, size_t size);
 void sha256_hex(struct sha256 *h, char hex[SHA256_HEX_SIZE]); /* ends the hash */
+void sha256_bytes(struct sha256 *h, unsigned char bytes[32]); /* the same, as bytes */
 
 void sha256_of(const void *data, size_t size, char hex[SHA256_HEX_SIZE]);
 MUST_USE enum rc sha256_of_file(const char *path, char hex[SHA256_HEX_SIZE], size_t *bytes, struct err *err);

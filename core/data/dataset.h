@@ -7,6 +7,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,7 +34,8 @@ MUST_USE enum rc dataset_open(const json_t *descriptor, uint64_t max_bytes, stru
 void dataset_free(struct dataset *d); /* NULL is fine */
 
 /* Examples of this split; for text: blocks. In the order of the file for `all` and `eval`, in the order of
- * their hashes for `calibration` (so the first k are a random sample). At least 1. */
+ * their hashes for `calibration` (so the first k are a random sample); text always keeps the order of the
+ * file. At least 1. */
 size_t dataset_count(const struct dataset *d);
 size_t dataset_count_all(const struct dataset *d); /* in the files, before the split */
 /* Examples left out because the other side holds identical ones: for `calibration` with "exclude" those that
@@ -54,6 +56,7 @@ const struct tensor_spec *dataset_array(const struct dataset *d, size_t index);
  * or both types. May be called once. */
 MUST_USE enum rc dataset_bind(struct dataset *d, const struct tensor_spec *inputs, size_t n_inputs,
                               struct err *err);
+bool dataset_is_bound(const struct dataset *d);
 
 /* After dataset_bind, by index of the model's inputs: the shape that dataset_fill writes, dims[0] = -1 (the
  * batch), the others fixed; dtype as the model declares it. */
