@@ -1,0 +1,315 @@
+/* bench_compress.c -- what 8-bit quantization makes of the models in ../shared (or PARE_MODELS): accuracy,
+ * milliseconds at batch 1, seconds to make and bytes, beside the figures of ONNX Runtime's own Python
+ * quantizers.
+ *
+ *   bench_compress [MODEL [RECIPE...]]      BENCH_EVAL=n evaluates the first n examples only, BENCH_THREADS=n
+ * (default 2)
+ */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compressors/compressor.h"
+#include "compressors/onnx/graph.h"
+#include "compressors/onnx/int8_dynamic.h"
+#include "compressors/onnx/int8_static.h"
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/data/dataset.h"
+#include "core/recipes/recipe.h"
+#include "core/recipes/record.h"
+#include "runtimes/onnxruntime.h"
+
+enum {
+    EVAL_BATCH = 16,
+    CALIBRATION_EXAMPLES = 500,
+    INPUTS_MAX = 8,
+    PATH_SIZE = 1024,
+    TIMED_RUNS = 300,
+    WARMUP_RUNS = 30
+};
+
+#define FASHION "/usr/share/datasets/fashion-mnist"
+
+struct subject {
+    const char *name;
+    const char *data; /* stem of the npz files; NULL: Fashion-MNIST */
+    const char *peer; /* accuracy, ms, bytes, seconds of fp32 | dynamic | static */
+};
+
+static const struct subject subjects[] = {
+    {"fmnist-resnet", NULL,
+     "fp32 0.9478 0.916 ms 2785205 B | dynamic 0.9479 9.371 ms 723346 B 0.02 s | static 0.9479 0.440 ms "
+     "741107 B 0.95 s (entropy 4.25 s)"},
+    {"fmnist-vgg", NULL,
+     "fp32 0.9489 1.327 ms 16141194 B | dynamic 0.9490 11.8 ms 4063072 B 0.2 s | static 0.9490 0.653 ms "
+     "4088477 B 1.83 s (entropy 4.22 s)"},
+    {"fmnist-resnet-thin", NULL, "fp32 0.9056 | weights only, 8 bits 0.9052"},
+    {"sst2-bert", "sst2-bert",
+     "fp32 0.9228 4.703 ms 21065877 B | dynamic 0.9228 2.919 ms 5506040 B 0.89 s | static 0.8584 3.086 ms "
+     "5499673 B 3.42 s (entropy 26.3 s)"},
+    {"docs-lm", "docs-lm",
+     "fp32 0.3896 17973124 B | dynamic 0.3826 4700402 B 1.06 s | static 0.1345 4707440 B 4.87 s (MatMul "
+     "alone 0.3787 7861936 B)"},
+};
+
+static void die(const char *what, const struct err *err) {
+    fprintf(stderr, "%s: %s\n", what, err->text);
+    exit(1);
+}
+
+static const char *models_folder(void) {
+    const char *folder = getenv("PARE_MODELS");
+    return folder ? folder : "../shared";
+}
+
+static size_t setting(const char *name, size_t absent) {
+    const char *text = getenv(name);
+    return text ? (size_t)strtoull(text, NULL, 10) : absent;
+}
+
+/* --- data --- */
+
+static json_t *describe_idx(bool train) {
+    const char *stem = train ? "train" : "t10k";
+    return json_pack("{s:s, s:[{s:s,s:o,s:s},{s:s,s:o,s:s}], s:s, s:{s:{s:f,s:[f],s:[f],s:s}}, s:{s:s,s:i}}",
+                     "format", "idx", "files", "path", "images.gz", "local",
+                     json_sprintf(FASHION "/%s-images-idx3-ubyte.gz", stem), "role", "images", "path",
+                     "labels.gz", "local", json_sprintf(FASHION "/%s-labels-idx1-ubyte.gz", stem), "role",
+                     "labels", "input", "image", "preprocess", "image", "scale", 1.0 / 255, "mean", 0.2860,
+                     "std", 0.3530, "layout", "nchw", "split", "take", train ? "calibration" : "all",
+                     "calibration_examples", CALIBRATION_EXAMPLES);
+}
+
+static json_t *describe_npz(const char *stem, bool train) {
+    return json_pack("{s:s, s:[{s:s,s:o,s:s}], s:s, s:{s:s,s:i}}", "format", "npz", "files", "path",
+                     "data.npz", "local",
+                     json_sprintf("%s/data/%s.%s.npz", models_folder(), stem, train ? "train" : "eval"),
+                     "role", "arrays", "labels", "labels", "split", "take", train ? "calibration" : "all",
+                     "calibration_examples", CALIBRATION_EXAMPLES);
+}
+
+static struct dataset *open_data(const struct subject *s, bool train) {
+    json_t *d = s->data ? describe_npz(s->data, train) : describe_idx(train);
+    struct dataset *data = NULL;
+    struct err err;
+    if (!d || dataset_open(d, 0, &data, &err)) {
+        die("dataset", &err);
+    }
+    json_decref(d);
+    return data;
+}
+
+/* --- measuring --- */
+
+struct feed {
+    struct onnxruntime_tensor tensors[INPUTS_MAX];
+    size_t count;
+};
+
+static void feed_fill(struct feed *f, const struct dataset *d, size_t first, size_t rows) {
+    for (size_t i = 0; i < f->count; i++) {
+        const struct tensor_spec *spec = dataset_input(d, i);
+        struct onnxruntime_tensor *t = &f->tensors[i];
+        t->dtype = spec->dtype;
+        t->rank = spec->rank;
+        memcpy(t->dims, spec->dims, sizeof(t->dims));
+        t->dims[0] = (int64_t)rows;
+        t->bytes = rows * dataset_input_bytes(d, i);
+        t->data = t->data ? t->data : malloc(EVAL_BATCH * dataset_input_bytes(d, i));
+        dataset_fill(d, i, first, rows, t->data);
+    }
+}
+
+static bool is_largest(const float *row, size_t classes, int64_t label) {
+    size_t best = 0;
+    for (size_t c = 1; c < classes; c++) {
+        best = row[c] > row[best] ? c : best;
+    }
+    return (int64_t)best == label;
+}
+
+static void count_right(const struct onnxruntime_tensor *out, const struct dataset *d, size_t first,
+                        size_t rows, size_t *right, size_t *total) {
+    size_t classes = (size_t)out->dims[out->rank - 1];
+    size_t positions = out->bytes / sizeof(float) / classes / rows;
+    const float *values = out->data;
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t p = 0; p < positions; p++) {
+            int64_t label = dataset_label(d, first + r)[p];
+            if (dataset_labels(d) == LABELS_POSITION && dataset_ignored(label)) {
+                continue;
+            }
+            *right += is_largest(values + (r * positions + p) * classes, classes, label);
+            (*total)++;
+        }
+    }
+}
+
+static double accuracy(struct onnxruntime_session *s, const struct dataset *d, struct feed *f) {
+    size_t right = 0;
+    size_t total = 0;
+    size_t n = dataset_count(d);
+    size_t limit = setting("BENCH_EVAL", n);
+    n = limit < n ? limit : n;
+    for (size_t first = 0; first < n; first += EVAL_BATCH) {
+        size_t rows = n - first < EVAL_BATCH ? n - first : EVAL_BATCH;
+        struct onnxruntime_result *result = NULL;
+        struct err err;
+        feed_fill(f, d, first, rows);
+        if (onnxruntime_run(s, f->tensors, &result, &err)) {
+            die("run", &err);
+        }
+        count_right(onnxruntime_result_output(result, 0), d, first, rows, &right, &total);
+        onnxruntime_result_free(result);
+    }
+    return (double)right / (double)total;
+}
+
+static int by_time(const void *a, const void *b) {
+    const uint64_t *x = a;
+    const uint64_t *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static double median_ms(struct onnxruntime_session *s, const struct dataset *d, struct feed *f) {
+    static uint64_t times[TIMED_RUNS];
+    struct onnxruntime_binding *b = NULL;
+    struct err err;
+    feed_fill(f, d, 0, 1);
+    if (onnxruntime_binding_new(s, f->tensors, &b, &err)) {
+        die("binding", &err);
+    }
+    for (int i = -WARMUP_RUNS; i < TIMED_RUNS; i++) {
+        uint64_t start = clock_mono_ns();
+        if (onnxruntime_binding_run(b, &err)) {
+            die("run", &err);
+        }
+        if (i >= 0) {
+            times[i] = clock_mono_ns() - start;
+        }
+    }
+    onnxruntime_binding_free(b);
+    qsort(times, TIMED_RUNS, sizeof(times[0]), by_time);
+    return (double)times[TIMED_RUNS / 2] / 1e6;
+}
+
+static void measure(struct onnxruntime *r, const char *path, const char *recipe, double seconds,
+                    struct dataset *d, bool *bound, const char *optimized) {
+    struct onnxruntime_session_opts opts = {.threads = (uint32_t)setting("BENCH_THREADS", 2),
+                                            .save_optimized = optimized};
+    struct onnxruntime_session *s = NULL;
+    struct feed f = {0};
+    struct err err;
+    uint64_t bytes = 0;
+    const struct tensor_spec *inputs = NULL;
+    if (onnxruntime_open(r, path, &opts, &s, &err) || file_size(path, &bytes, &err)) {
+        die(path, &err);
+    }
+    f.count = onnxruntime_inputs(s, &inputs);
+    if (!*bound && dataset_bind(d, inputs, f.count, &err)) {
+        die("dataset", &err);
+    }
+    *bound = true;
+    double ms = median_ms(s, d, &f);
+    printf("  %-32s %.4f  %7.3f ms  %9llu B  %6.2f s\n", recipe, accuracy(s, d, &f), ms,
+           (unsigned long long)bytes, seconds);
+    fflush(stdout);
+    for (size_t i = 0; i < f.count; i++) {
+        free(f.tensors[i].data);
+    }
+    onnxruntime_close(s);
+}
+
+/* --- compressing --- */
+
+static void print_record(const struct record *r) {
+    if (!getenv("BENCH_VERBOSE")) {
+        return;
+    }
+    for (size_t i = 0; i < r->changed.count; i++) {
+        printf("    changed %s: %s\n", r->changed.entries[i].tensor, r->changed.entries[i].text);
+    }
+    for (size_t i = 0; i < r->left_alone.count; i++) {
+        printf("    left alone %s: %s\n", r->left_alone.entries[i].tensor, r->left_alone.entries[i].text);
+    }
+    for (size_t i = 0; i < r->notes.count; i++) {
+        printf("    note: %s\n", r->notes.entries[i].text);
+    }
+}
+
+/* Returns seconds, reading and writing included. */
+static double compress(const char *in, const char *out, const char *text, const struct subject *subject) {
+    struct err err;
+    struct recipe recipe;
+    if (recipe_parse(text, FAMILY_ONNX, &recipe, &err)) {
+        die(text, &err);
+    }
+    uint64_t start = clock_mono_ns();
+    struct compress_file file = {"model.onnx", in};
+    struct record record;
+    struct compress_job job = {.threads = (uint32_t)setting("BENCH_THREADS", 2), .record = &record};
+    record_init(&record);
+    if (graph_load(&file, 1, "model.onnx", &job.graph, &err)) {
+        die(in, &err);
+    }
+    bool is_static = strncmp(text, "int8:static", 11) == 0;
+    if (is_static) {
+        job.calibration = open_data(subject, true);
+    }
+    compress_fn *technique = is_static ? int8_static_compress : int8_dynamic_compress;
+    if (technique(&job, &recipe.steps[0], &err)) {
+        die(text, &err);
+    }
+    char *data = NULL;
+    size_t size = 0;
+    if (graph_pack(job.graph, &data, &size, &err) || file_write(out, data, size, 0644, &err)) {
+        die(out, &err);
+    }
+    double seconds = (double)(clock_mono_ns() - start) / 1e9;
+    print_record(&record);
+    free(data);
+    graph_free(job.graph);
+    dataset_free(job.calibration);
+    record_release(&record);
+    return seconds;
+}
+
+static void bench(struct onnxruntime *r, const struct subject *s, const char *const *recipes, size_t count) {
+    char path[PATH_SIZE];
+    char out[PATH_SIZE];
+    snprintf(path, sizeof(path), "%s/models/%s.onnx", models_folder(), s->name);
+    snprintf(out, sizeof(out), "/tmp/bench-compress-%s.onnx", s->name);
+    struct dataset *d = open_data(s, false);
+    bool bound = false;
+    printf("%s\n  peer (1.30, 2 threads of a Xeon): %s\n", s->name, s->peer);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(recipes[i], "fp32") == 0) {
+            measure(r, path, recipes[i], 0, d, &bound, NULL);
+            continue;
+        }
+        double seconds = compress(path, out, recipes[i], s);
+        measure(r, out, recipes[i], seconds, d, &bound, getenv("BENCH_OPTIMIZED"));
+    }
+    dataset_free(d);
+}
+
+int main(int argc, char **argv) {
+    static const char *const all[] = {"fp32", "int8:dynamic", "int8:static"};
+    const char *const *recipes = argc > 2 ? (const char *const *)&argv[2] : all;
+    size_t count = argc > 2 ? (size_t)argc - 2 : sizeof(all) / sizeof(all[0]);
+    struct onnxruntime *r = NULL;
+    struct err err;
+    if (onnxruntime_new(NULL, &r, &err)) {
+        die("ONNX Runtime", &err);
+    }
+    for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
+        if (argc < 2 || strcmp(argv[1], "all") == 0 || strcmp(argv[1], subjects[i].name) == 0) {
+            bench(r, &subjects[i], recipes, count);
+        }
+    }
+    onnxruntime_free(r);
+    return 0;
+}
