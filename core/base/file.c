@@ -65,6 +65,31 @@ enum rc file_read(const char *path, size_t max_bytes, char **data, size_t *size,
     return rc;
 }
 
+enum rc file_read_kernel(const char *path, size_t max_bytes, char **data, size_t *size, struct err *err) {
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        return file_error(path, err);
+    }
+    enum rc rc = RC_OK;
+    char *bytes = malloc(max_bytes + 1);
+    if (!bytes) {
+        rc = err_memory(err);
+        goto out;
+    }
+    *size = fread(bytes, 1, max_bytes, f);
+    if (ferror(f)) {
+        rc = file_error(path, err);
+        free(bytes);
+        goto out;
+    }
+    bytes[*size] = '\0';
+    *data = bytes;
+
+out:
+    fclose(f);
+    return rc;
+}
+
 static enum rc sync_folder_of(const char *path, struct err *err) {
     char folder[4096];
     snprintf(folder, sizeof(folder), "%s", path);

@@ -9,6 +9,11 @@
 /* The whole file, at most max_bytes (RC_TOO_LARGE), NUL-terminated beyond its size. free() *data. */
 MUST_USE enum rc file_read(const char *path, size_t max_bytes, char **data, size_t *size, struct err *err);
 
+/* A file of /proc or /sys, whose size the kernel does not tell beforehand: its first max_bytes bytes. free()
+ * *data. */
+MUST_USE enum rc file_read_kernel(const char *path, size_t max_bytes, char **data, size_t *size,
+                                  struct err *err);
+
 /* Writes a temporary name beside `path`, fsyncs, renames over it and fsyncs the folder. `mode` as for
  * open(2). */
 MUST_USE enum rc file_write(const char *path, const void *data, size_t size, unsigned mode, struct err *err);
