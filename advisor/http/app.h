@@ -10,6 +10,7 @@
 struct app;
 struct jobs;
 struct metrics;
+struct store;
 
 struct app_opts {
     struct jobs *jobs;   /* borrowed; outlives the app */
@@ -25,6 +26,7 @@ void app_free(struct app *app); /* NULL is fine */
 MUST_USE enum rc app_add_route(struct app *app, const struct route *route, struct err *err);
 
 struct jobs *app_jobs(struct app *app);
+struct store *app_store(struct app *app); /* that of the jobs */
 struct metrics *app_metrics(struct app *app);
 const char *app_version(const struct app *app);
 const struct route_table *app_routes(const struct app *app);

@@ -1,0 +1,36 @@
+/* What users ask: recommendations, comparisons, gates. */
+#include "advisor/http/app.h"
+#include "advisor/http/handlers.h"
+#include "advisor/http/view_call.h"
+#include "advisor/jobs/answer.h"
+#include "advisor/jobs/gates.h"
+
+enum rc handle_recommendation_post(struct app *app, const struct http_request *req, struct http_response *res,
+                                   struct err *err) {
+    return view_call_post(answer_recommend, 201, app, req, res, err);
+}
+
+enum rc handle_recommendation_get(struct app *app, const struct http_request *req, struct http_response *res,
+                                  struct err *err) {
+    return view_call_one(answer_get, app, req, res, err);
+}
+
+enum rc handle_compare(struct app *app, const struct http_request *req, struct http_response *res,
+                       struct err *err) {
+    return view_call_post(answer_compare, 200, app, req, res, err);
+}
+
+enum rc handle_gate_run(struct app *app, const struct http_request *req, struct http_response *res,
+                        struct err *err) {
+    return view_call_post_to(gates_run, 201, app, req, res, err);
+}
+
+enum rc handle_gate_list(struct app *app, const struct http_request *req, struct http_response *res,
+                         struct err *err) {
+    return view_call_page(gates_list, app, req, res, err);
+}
+
+enum rc handle_gate_get(struct app *app, const struct http_request *req, struct http_response *res,
+                        struct err *err) {
+    return view_call_one(gates_get, app, req, res, err);
+}

@@ -1,0 +1,47 @@
+/* handlers.h -- the functions behind the routes (routes.c), one file a noun. */
+#pragma once
+
+#include "advisor/http/http_message.h"
+
+http_handler handle_agent_claim;
+http_handler handle_agent_failure;
+http_handler handle_agent_heartbeat;
+http_handler handle_agent_register;
+http_handler handle_agent_result;
+http_handler handle_blob_get;
+http_handler handle_blob_post;
+http_handler handle_blob_put;
+http_handler handle_compare;
+http_handler handle_dashboard;
+http_handler handle_dataset_delete;
+http_handler handle_dataset_get;
+http_handler handle_dataset_list;
+http_handler handle_dataset_post;
+http_handler handle_evaluation_get;
+http_handler handle_gate_get;
+http_handler handle_gate_list;
+http_handler handle_gate_run;
+http_handler handle_health_live;
+http_handler handle_health_ready;
+http_handler handle_machine_type_get;
+http_handler handle_machine_type_list;
+http_handler handle_machine_type_put;
+http_handler handle_metrics;
+http_handler handle_model_delete;
+http_handler handle_model_get;
+http_handler handle_model_list;
+http_handler handle_model_post;
+http_handler handle_openapi;
+http_handler handle_price_list;
+http_handler handle_profile_get;
+http_handler handle_recipe_list;
+http_handler handle_recommendation_get;
+http_handler handle_recommendation_post;
+http_handler handle_study_cancel;
+http_handler handle_study_events;
+http_handler handle_study_get;
+http_handler handle_study_list;
+http_handler handle_study_post;
+http_handler handle_target_list;
+http_handler handle_variant_artifact;
+http_handler handle_variant_get;
