@@ -147,6 +147,10 @@ bool graph_is_captured(const struct graph_value *v); /* read inside a subgraph *
 bool graph_shape(const struct graph_value *v, int64_t dims[GRAPH_MAX_RANK], size_t *rank);
 int32_t graph_declared_dtype(const struct graph_value *v); /* initializer or declared; GRAPH_UNKNOWN */
 
+/* Forgets what value_info says of v, because an edit changed its type or shape. Inputs and outputs of the
+ * graph keep theirs. */
+void graph_forget_info(struct graph_value *v);
+
 /* Fills dtype of every value by following the operators (no shapes), which must be in order (graph_sort).
  * Unknown operators: GRAPH_UNKNOWN unless declared. */
 void graph_infer_types(struct graph *g);

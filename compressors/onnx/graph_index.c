@@ -341,6 +341,12 @@ enum rc graph_add_output(struct graph *g, struct graph_value *v, int32_t dtype, 
 
 /* --- declared types --- */
 
+void graph_forget_info(struct graph_value *v) {
+    if (!v->is_input && !v->is_output) {
+        v->info = NULL; /* graph_sync drops the entry */
+    }
+}
+
 static const Onnx__TypeProto__Tensor *tensor_type(const struct graph_value *v) {
     const Onnx__TypeProto *t = v->info ? v->info->type : NULL;
     return t && t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? t->tensor_type : NULL;

@@ -115,6 +115,14 @@ enum rc graph_sync(struct graph *g, struct err *err) {
         }
     }
     p->n_initializer = kept;
+    kept = 0;
+    for (size_t i = 0; i < p->n_value_info; i++) {
+        const struct graph_value *v = graph_find(g, p->value_info[i]->name);
+        if (!v || v->info) {
+            p->value_info[kept++] = p->value_info[i];
+        }
+    }
+    p->n_value_info = kept;
     return RC_OK;
 }
 
