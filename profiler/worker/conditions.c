@@ -35,7 +35,7 @@ static uint64_t steal_ms(void) {
     char *text = NULL;
     size_t size = 0;
     long ticks_per_s = sysconf(_SC_CLK_TCK);
-    if (ticks_per_s <= 0 || file_read("/proc/stat", 4 << 20, &text, &size, &err) != RC_OK) {
+    if (ticks_per_s <= 0 || file_read_kernel("/proc/stat", 1 << 16, &text, &size, &err) != RC_OK) {
         return 0;
     }
     uint64_t ticks = conditions_steal_ticks(text);
@@ -87,7 +87,8 @@ static double cpu_mhz(void) {
     struct err err;
     char *text = NULL;
     size_t size = 0;
-    if (file_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 64, &text, &size, &err) != RC_OK) {
+    if (file_read_kernel("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 64, &text, &size, &err) !=
+        RC_OK) {
         return 0;
     }
     double khz = strtod(text, NULL);

@@ -32,6 +32,12 @@ struct counters {
     char reason[256];           /* why there are none; empty otherwise */
 };
 
+static void explain_missing(struct counters *c, const char *papi) {
+    const PAPI_hw_info_t *hardware = PAPI_get_hardware_info();
+    snprintf(c->reason, sizeof(c->reason), "no hardware counters on this %s (PAPI: %s)",
+             hardware && hardware->virtualized ? "virtual machine" : "machine", papi);
+}
+
 /* A set over the CPU component whose events threads inherit. False with c->reason. */
 static bool new_set(struct counters *c, int component, int *set) {
     *set = PAPI_NULL;
@@ -46,7 +52,7 @@ static bool new_set(struct counters *c, int component, int *set) {
         result = PAPI_set_opt(PAPI_INHERIT, &inherit);
     }
     if (result != PAPI_OK) {
-        snprintf(c->reason, sizeof(c->reason), "PAPI gives no event set (%s)", PAPI_strerror(result));
+        explain_missing(c, PAPI_strerror(result));
         return false;
     }
     return true;
@@ -131,12 +137,6 @@ static void choose_events(struct counters *c, int component) {
     } else {
         c->reason[0] = '\0';
     }
-}
-
-static void explain_missing(struct counters *c, const char *papi) {
-    const PAPI_hw_info_t *hardware = PAPI_get_hardware_info();
-    snprintf(c->reason, sizeof(c->reason), "no hardware counters on this %s (PAPI: %s)",
-             hardware && hardware->virtualized ? "virtual machine" : "machine", papi);
 }
 
 static void open_papi(struct counters *c) {

@@ -46,7 +46,7 @@ static enum rc write_all(int fd, const char *data, size_t size, struct err *err)
 
 /* Writes `line` (a reference that is given away) and a newline in one piece. */
 static enum rc write_line(struct lines *l, json_t *line, struct err *err) {
-    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(line);
     if (!text) {
         return err_memory(err);

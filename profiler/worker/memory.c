@@ -27,7 +27,7 @@ enum rc memory_status_bytes(const char *text, const char *key, uint64_t *ret, st
 static enum rc status_bytes(const char *key, uint64_t *ret, struct err *err) {
     char *text = NULL;
     size_t size = 0;
-    enum rc rc = file_read("/proc/self/status", 1 << 16, &text, &size, err);
+    enum rc rc = file_read_kernel("/proc/self/status", 1 << 16, &text, &size, err);
     if (rc == RC_OK) {
         rc = memory_status_bytes(text, key, ret, err);
         free(text);
