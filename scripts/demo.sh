@@ -23,14 +23,16 @@ stop() {
 }
 trap stop EXIT INT TERM
 
-"$pare" serve --data "$data/store" --listen "127.0.0.1:$port" --url-file "$data/url" >"$data/serve.log" 2>&1 &
+"$pare" serve --data "$data/store" --listen "127.0.0.1:$port" >"$data/said" 2>"$data/serve.log" &
 service=$!
+url=
 for _ in $(seq 300); do
-  [ -s "$data/url" ] && break
+  url=$(sed -n 's/^Pare serves on \([^ ]*\).*/\1/p' "$data/said")
+  [ -n "$url" ] && break
   kill -0 "$service" 2>/dev/null || exit 4
   sleep 0.1
 done
-url=$(cat "$data/url")
+[ -n "$url" ] || exit 4
 export PARE_SERVER=$url
 
 case $example in
