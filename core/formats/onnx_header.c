@@ -382,11 +382,14 @@ static enum rc read_graph(struct reader *r, struct wire w, struct err *err) {
             rc = read_value(r, f.bytes, &r->outputs[outputs++], err);
         }
     }
+    if (rc != RC_OK) {
+        return rc;
+    }
     drop_initializers(r);
     h->inputs = r->inputs;
     h->outputs = r->outputs;
     h->externals = r->externals;
-    return rc;
+    return RC_OK;
 }
 
 /* ---- model ---- */
