@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ struct http_client {
     struct curl_slist *headers; /* sent with every request */
     char *base_url;             /* without a final '/' */
     uint64_t max_body_bytes;
-    bool loopback; /* never through a proxy */
+    bool loopback;          /* never through a proxy */
+    const atomic_int *stop; /* borrowed; NULL: requests are never given up from outside */
 };
 
 static void init_curl_once(void) {
@@ -111,6 +113,10 @@ void http_client_free(struct http_client *c) {
     }
 }
 
+void http_client_stop_with(struct http_client *c, const atomic_int *stop) {
+    c->stop = stop;
+}
+
 void http_answer_init(struct http_answer *a) {
     *a = (struct http_answer){0};
     buf_init(&a->body, DEFAULT_BODY_BYTES);
@@ -191,7 +197,7 @@ static int on_transfer(void *user, curl_off_t down_total, curl_off_t down, curl_
     if (t->on_progress && up_total > 0) {
         t->on_progress(t->user, (uint64_t)up, (uint64_t)up_total);
     }
-    return 0;
+    return t->client->stop && atomic_load(t->client->stop) != 0;
 }
 
 static void transfer_release(struct transfer *t) {
@@ -258,6 +264,11 @@ static enum rc transfer_init(struct transfer *t, struct http_client *c, const ch
     if (c->loopback) {
         curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
     }
+    if (c->stop) {
+        curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_transfer);
+        curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, t);
+        curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
+    }
     return RC_OK;
 }
 
@@ -277,6 +288,9 @@ static enum rc transfer_run(struct transfer *t, struct err *err) {
     }
     if (code == CURLE_WRITE_ERROR && t->err.rc != RC_OK) {
         return err_set(err, t->err.rc, "%s", t->err.text);
+    }
+    if (code == CURLE_ABORTED_BY_CALLBACK) {
+        return err_set(err, RC_CANCELLED, "given up: it is time to stop");
     }
     if (code == CURLE_OPERATION_TIMEDOUT) {
         return err_set(err, RC_TIMEOUT, "%s did not answer in time: %s", t->client->base_url, text);

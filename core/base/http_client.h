@@ -2,6 +2,7 @@
  * one thread. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,9 @@ struct http_answer {
 MUST_USE enum rc http_client_new(const struct http_client_opts *opts, struct http_client **ret,
                                  struct err *err);
 void http_client_free(struct http_client *c); /* NULL is fine */
+
+/* Requests end with RC_CANCELLED within about a second once *stop (borrowed) is not zero. */
+void http_client_stop_with(struct http_client *c, const atomic_int *stop);
 
 void http_answer_init(struct http_answer *a);
 void http_answer_free(struct http_answer *a);
