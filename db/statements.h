@@ -9,7 +9,7 @@
 #define EVALUATION_COLUMNS    "id, variant, dataset, split_json, primary_name, result_json, examples, created_ms"
 #define STUDY_COLUMNS                                                                                        \
     "id, state, model, dataset, calibration, request_json, plan_json, recommendation, error_code, "          \
-    "error_text, created_ms, finished_ms, rowid"
+    "error_text, done, total, created_ms, finished_ms, rowid"
 #define JOB_COLUMNS                                                                                          \
     "j.id, j.key, j.kind, j.state, j.priority, j.machine_type, j.label, j.spec_json, j.subject_json, "       \
     "j.token, j.lease_until_ms, j.crashes, j.target, j.fraction, j.text, j.result_json, j.error_code, "      \
@@ -66,7 +66,7 @@
       "INSERT INTO targets (id, name, machine_type, fingerprint_json, last_seen_ms, created_ms) "            \
       "VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (id) DO UPDATE SET "                                      \
       "fingerprint_json = excluded.fingerprint_json, last_seen_ms = excluded.last_seen_ms")                  \
-    X(TARGET_SEEN, "UPDATE targets SET last_seen_ms = ?2 WHERE id = ?1")                                     \
+    X(TARGET_SEEN, "UPDATE targets SET last_seen_ms = ?2 WHERE id = ?1 AND last_seen_ms < ?2 - 10000")                                     \
     X(TARGET_GET, "SELECT id, name, machine_type, fingerprint_json, last_seen_ms, created_ms "               \
                   "FROM targets WHERE id = ?1")                                                              \
     X(TARGETS_LIST, "SELECT id, name, machine_type, fingerprint_json, last_seen_ms, created_ms "             \
@@ -128,6 +128,7 @@
                     "ORDER BY rowid")                                                                        \
     X(STUDY_START, "UPDATE studies SET state = 'running' WHERE id = ?1 AND state = 'queued'")                \
     X(STUDY_PLAN, "UPDATE studies SET plan_json = ?2 WHERE id = ?1 AND state IN ('queued', 'running')")      \
+    X(STUDY_PROGRESS, "UPDATE studies SET done = ?2, total = ?3 WHERE id = ?1 AND (done <> ?2 OR total <> ?3)") \
     X(STUDY_END, "UPDATE studies SET state = ?2, recommendation = ?3, error_code = ?4, error_text = ?5, "    \
                  "finished_ms = ?6 WHERE id = ?1 AND state IN ('queued', 'running')")                        \
     X(STUDY_VARIANT_ADD, "INSERT INTO study_variants (study, position, variant) VALUES (?1, ?2, ?3)")        \
@@ -152,6 +153,9 @@
     X(JOB_NEXT, "SELECT " JOB_COLUMNS " FROM jobs j WHERE j.state = 'queued' AND (j.machine_type IS NULL "   \
                 "OR j.machine_type = (SELECT machine_type FROM targets WHERE id = ?1)) "                     \
                 "ORDER BY j.priority, j.rowid LIMIT 1")                                                      \
+    X(JOB_WAITS,                                                                                             \
+      "SELECT count(*) FROM (SELECT 1 FROM jobs j WHERE j.state = 'queued' AND (j.machine_type IS NULL "     \
+      "OR j.machine_type = (SELECT machine_type FROM targets WHERE id = ?1)) LIMIT 1)")                      \
     X(JOB_CLAIM, "UPDATE jobs SET state = 'running', token = token + 1, target = ?2, "                       \
                  "lease_until_ms = ?3, fraction = 0, text = NULL, error_code = NULL, error_text = NULL "     \
                  "WHERE id = ?1 AND state = 'queued'")                                                       \

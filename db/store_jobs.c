@@ -89,6 +89,13 @@ enum rc store_job_studies(struct store_tx *tx, const char *job, const char ***re
     return sql_names(tx, SQL_JOB_STUDIES, job, ret, n, err);
 }
 
+enum rc store_job_waits(struct store_tx *tx, const char *target, bool *ret, struct err *err) {
+    int64_t n = 0;
+    enum rc rc = sql_number(tx, SQL_JOB_WAITS, ARGS(TEXT(target)), &n, err);
+    *ret = n > 0;
+    return rc;
+}
+
 enum rc store_job_claim(struct store_tx *tx, const char *target, int64_t lease_ms, struct store_job *ret,
                         bool *found, struct err *err) {
     struct sql_rows rows;

@@ -47,6 +47,8 @@ MUST_USE enum rc store_jobs_of_study(struct store_tx *tx, const char *study, str
 MUST_USE enum rc store_job_studies(struct store_tx *tx, const char *job, const char ***ret, size_t *n,
                                    struct err *err);
 
+/* Whether there is a job for `target`: asked before a claim, which writes. */
+MUST_USE enum rc store_job_waits(struct store_tx *tx, const char *target, bool *ret, struct err *err);
 /* The next job for `target`, running under a lease of lease_ms. *found is false when there is none. */
 MUST_USE enum rc store_job_claim(struct store_tx *tx, const char *target, int64_t lease_ms,
                                  struct store_job *ret, bool *found, struct err *err);

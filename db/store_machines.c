@@ -85,12 +85,7 @@ enum rc store_target_put(struct store_tx *tx, const struct store_target *t, stru
 }
 
 enum rc store_target_seen(struct store_tx *tx, const char *id, struct err *err) {
-    int64_t changed = 0;
-    enum rc rc = sql_run(tx, SQL_TARGET_SEEN, ARGS(TEXT(id), INT(store_tx_now_ms(tx))), &changed, err);
-    if (rc == RC_OK && changed == 0) {
-        return err_set(err, RC_NOT_FOUND, "there is no target \"%s\"; register first", id);
-    }
-    return rc;
+    return sql_run(tx, SQL_TARGET_SEEN, ARGS(TEXT(id), INT(store_tx_now_ms(tx))), NULL, err);
 }
 
 enum rc store_target_get(struct store_tx *tx, const char *id, struct store_target *ret, struct err *err) {

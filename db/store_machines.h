@@ -39,6 +39,7 @@ struct store_target {
 
 /* Adds or refreshes (same id): fingerprint, last_seen_ms. */
 MUST_USE enum rc store_target_put(struct store_tx *tx, const struct store_target *t, struct err *err);
+/* Notes that it was heard of, at most every 10 s: a note is a change, and changes wake whoever waits. */
 MUST_USE enum rc store_target_seen(struct store_tx *tx, const char *id, struct err *err);
 MUST_USE enum rc store_target_get(struct store_tx *tx, const char *id, struct store_target *ret,
                                   struct err *err);

@@ -13,6 +13,8 @@ static void read_study(struct sql_rows *r, struct store_study *s) {
     s->recommendation = sql_text(r);
     s->error_code = sql_text(r);
     s->error_text = sql_text(r);
+    s->done = sql_int(r);
+    s->total = sql_int(r);
     s->created_ms = sql_int(r);
     s->finished_ms = sql_int(r);
     s->row = sql_int(r);
@@ -69,6 +71,10 @@ enum rc store_study_start(struct store_tx *tx, const char *id, struct err *err) 
 
 enum rc store_study_plan(struct store_tx *tx, const char *id, const char *plan_json, struct err *err) {
     return sql_run(tx, SQL_STUDY_PLAN, ARGS(TEXT(id), TEXT(plan_json)), NULL, err);
+}
+
+enum rc store_study_progress(struct store_tx *tx, const char *id, int64_t done, int64_t total, struct err *err) {
+    return sql_run(tx, SQL_STUDY_PROGRESS, ARGS(TEXT(id), INT(done), INT(total)), NULL, err);
 }
 
 enum rc store_study_end(struct store_tx *tx, const char *id, const char *state, const char *recommendation,

@@ -195,6 +195,8 @@ CREATE TABLE studies (
     recommendation TEXT REFERENCES recommendations (id),
     error_code     TEXT,
     error_text     TEXT,
+    done           INTEGER NOT NULL DEFAULT 0,
+    total          INTEGER NOT NULL DEFAULT 1,
     created_ms     INTEGER NOT NULL,
     finished_ms    INTEGER
 ) STRICT;

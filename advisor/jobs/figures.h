@@ -1,0 +1,42 @@
+/* figures.h -- what decisions are made from: summaries of scores and samples, computed once when results arrive and kept;
+ * computed from the stored files where a question asks for something that was not foreseen. */
+#pragma once
+
+#include <stddef.h>
+
+#include "advisor/decide/accuracy.h"
+#include "advisor/decide/latency.h"
+#include "advisor/decide/throughput.h"
+#include "core/base/err.h"
+#include "db/store.h"
+#include "db/store_work.h"
+
+struct figures_accuracies {
+    struct accuracy *items; /* the primary metric first */
+    size_t n;
+};
+
+/* Of every metric of `evaluation` beside the evaluation `baseline` ("" = alone), and kept. Blocking: up to seconds the first
+ * time. Must not be called inside a transaction. Release with figures_accuracies_release. */
+MUST_USE enum rc figures_accuracies(struct store *s, const char *evaluation, const char *baseline,
+                                    struct figures_accuracies *ret, struct err *err);
+void figures_accuracies_release(struct figures_accuracies *a);
+
+/* Checks the score file of a result ([rows, columns, 2] float32, finite) and summarises it alone. */
+MUST_USE enum rc figures_check_scores(struct store *s, const struct store_scores *scores, struct err *err);
+
+struct figures_scenario {
+    struct latency latency;
+    struct throughput throughput;
+};
+
+/* Of `scenario` of a profile at `confidence`. RC_NOT_FOUND: not measured. */
+MUST_USE enum rc figures_scenario(struct store *s, const char *profile, const char *scenario, double confidence,
+                                  struct figures_scenario *ret, struct err *err);
+
+/* From `n` samples in a file of the store, at `confidence`. RC_INPUT: the file has another size, or bad values. */
+MUST_USE enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, double per_s, double confidence,
+                                      struct figures_scenario *ret, struct err *err);
+
+/* Examples per second that a profile's result_json states for a scenario; NAN when it does not. */
+double figures_stated_per_s(const char *result_json, const char *scenario);

@@ -1,0 +1,481 @@
+/* Identities: whatever can change a result is part of the id of what holds it, and nothing else. Raise WORK_VERSION when a worker
+ * of this version makes other results from the same inputs. */
+#include "advisor/jobs/work.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "advisor/jobs/stored_json.h"
+#include "core/base/json.h"
+#include "core/recipes/recipe.h"
+#include "db/store_machines.h"
+
+enum {
+    WORK_VERSION = 1,
+    CALIBRATION_EXAMPLES = 500,
+    GGUF_CONTEXT_TOKENS = 512,
+    GGUF_GENERATE_TOKENS = 64,
+    DEFAULT_MEMORY_MIB = 4096,
+    CPU_LIMIT_S = 4 * 3600,
+};
+
+static const int64_t FILE_LIMIT_BYTES = INT64_C(64) << 30;
+
+/* How thoroughly a preset measures. */
+static const struct effort {
+    const char *preset;
+    int64_t time_limit_s, min_samples;
+} EFFORTS[] = {{"quick", 3, 500}, {"standard", 5, 1500}, {"thorough", 30, 8000}};
+
+static const struct effort *effort_of(const struct work_study *s) {
+    const char *preset = json_string_value(json_object_get(s->request, "preset"));
+    for (size_t i = 0; preset && i < sizeof(EFFORTS) / sizeof(*EFFORTS); i++) {
+        if (strcmp(preset, EFFORTS[i].preset) == 0) {
+            return &EFFORTS[i];
+        }
+    }
+    return &EFFORTS[1];
+}
+
+enum rc work_study_load(struct store_tx *tx, const char *id, struct work_study *ret, struct err *err) {
+    struct work_study s = {0};
+    enum rc rc = store_study_get(tx, id, &s.row, err);
+    if (rc == RC_OK) {
+        rc = store_model_get(tx, s.row.model, &s.model, err);
+    }
+    if (rc == RC_OK) {
+        rc = store_dataset_get(tx, s.row.dataset, &s.dataset, err);
+    }
+    if (rc == RC_OK && s.row.calibration) {
+        rc = store_dataset_get(tx, s.row.calibration, &s.calibration, err);
+    }
+    if (rc == RC_OK) {
+        rc = model_family_parse(s.model.family, &s.family, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    s.request = stored_json(s.row.request_json);
+    s.plan = s.row.plan_json ? stored_json(s.row.plan_json) : NULL;
+    if (!s.request || (s.row.plan_json && !s.plan)) {
+        work_study_release(&s);
+        return err_memory(err);
+    }
+    *ret = s;
+    return RC_OK;
+}
+
+void work_study_release(struct work_study *s) {
+    json_decref(s->request);
+    json_decref(s->plan);
+    s->request = s->plan = NULL;
+}
+
+/* ---- parts of a job ---- */
+
+static json_t *files_json(const struct store_file *files, size_t n) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(array, json_pack("{s:s, s:s, s:I, s:s*}", "path", files[i].path, "sha256", files[i].sha256,
+                                               "bytes", (json_int_t)files[i].bytes, "role", files[i].role));
+    }
+    return array;
+}
+
+static enum rc model_json(struct store_tx *tx, const struct work_study *s, json_t **ret, struct err *err) {
+    struct store_file *files;
+    size_t n;
+    enum rc rc = store_model_files(tx, s->model.id, &files, &n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    return stored_give(json_pack("{s:s, s:s, s:o}", "family", s->model.family, "main", s->model.main, "files",
+                                 files_json(files, n)),
+                       ret, err);
+}
+
+static enum rc variant_json(struct store_tx *tx, const struct work_study *s, const struct store_variant *v, json_t **ret,
+                            struct err *err) {
+    struct store_file *files;
+    size_t n;
+    enum rc rc = store_variant_files(tx, v->id, &files, &n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    return stored_give(
+        json_pack("{s:s, s:s, s:o}", "family", s->model.family, "main", v->main, "files", files_json(files, n)), ret,
+        err);
+}
+
+/* `split` is taken over. */
+static enum rc dataset_json(struct store_tx *tx, const struct store_dataset *d, json_t *split, json_t **ret,
+                            struct err *err) {
+    struct store_file *files;
+    size_t n;
+    enum rc rc = store_dataset_files(tx, d->id, &files, &n, err);
+    if (rc != RC_OK) {
+        json_decref(split);
+        return rc;
+    }
+    json_t *json = json_pack("{s:s, s:s, s:o, s:s*, s:s*, s:o}", "id", d->id, "format", d->format, "files",
+                             files_json(files, n), "input", d->input, "labels", d->labels, "split", split);
+    if (json && d->preprocess_json) {
+        json_object_set_new(json, "preprocess", stored_json(d->preprocess_json));
+    }
+    return stored_give(json, ret, err);
+}
+
+static json_t *split_all(void) {
+    return json_pack("{s:s}", "take", "all");
+}
+
+/* The calibration set of the study with its split: of its own dataset without what the evaluation holds, or its share of the
+ * one dataset. `n` examples. */
+static enum rc calibration_json(struct store_tx *tx, const struct work_study *s, int64_t n, json_t **ret,
+                                struct err *err) {
+    json_t *exclude = json_null();
+    enum rc rc = RC_OK;
+    if (s->calibration.id) {
+        rc = dataset_json(tx, &s->dataset, split_all(), &exclude, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    json_t *split = json_pack("{s:s, s:I, s:o}", "take", "calibration", "calibration_examples", (json_int_t)n, "exclude",
+                              exclude);
+    return dataset_json(tx, s->calibration.id ? &s->calibration : &s->dataset, split, ret, err);
+}
+
+static double memory_of(const struct store_machine_type *m) {
+    json_t *fingerprint = stored_json(m->fingerprint_json);
+    double bytes = json_number_value(json_object_get(fingerprint, "memory_bytes"));
+    json_decref(fingerprint);
+    return bytes;
+}
+
+/* Memory: three quarters of the smallest machine that is known, since any may claim the job. */
+static enum rc limits_json(struct store_tx *tx, const struct work_study *s, json_t **ret, struct err *err) {
+    struct store_machine_type *types;
+    size_t n;
+    enum rc rc = store_machine_types_list(tx, &types, &n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    double least = 0;
+    for (size_t i = 0; i < n; i++) {
+        double bytes = memory_of(&types[i]);
+        least = least == 0 || (bytes > 0 && bytes < least) ? bytes : least;
+    }
+    int64_t limit = least > 0 ? (int64_t)(least * 0.75) : (int64_t)DEFAULT_MEMORY_MIB << 20;
+    json_t *json = json_pack("{s:I, s:i, s:I}", "memory_bytes", (json_int_t)limit, "cpu_s", (int)CPU_LIMIT_S, "file_bytes",
+                             (json_int_t)FILE_LIMIT_BYTES);
+    json_t *threads = json_object_get(s->request, "threads");
+    if (json && json_is_integer(threads)) {
+        json_object_set(json, "threads", threads);
+    }
+    return stored_give(json, ret, err);
+}
+
+/* ---- identities ---- */
+
+static bool needs_calibration(const struct work_study *s, const char *recipe) {
+    struct recipe r;
+    return recipe_parse(recipe, s->family, &r, NULL) == RC_OK && (recipe_needs(&r) & NEEDS_CALIBRATION);
+}
+
+static json_t *plan_of(const struct work_study *s, const char *key) {
+    json_t *value = json_object_get(s->plan, key);
+    return value ? json_incref(value) : json_null();
+}
+
+enum rc work_variant_id(const struct work_study *s, const char *recipe, char id[IDENT_SIZE], struct err *err) {
+    bool calibrated = needs_calibration(s, recipe);
+    const char *dataset = s->calibration.id ? s->calibration.id : s->dataset.id;
+    const char *exclude = s->calibration.id ? s->dataset.id : "";
+    json_t *calibration = calibrated ? json_pack("{s:s, s:s, s:o}", "dataset", dataset, "exclude", exclude, "split",
+                                                 plan_of(s, "calibration_split"))
+                                     : json_null();
+    return stored_id("var",
+                     json_pack("{s:i, s:s, s:s, s:o}", "version", (int)WORK_VERSION, "model", s->model.id, "recipe", recipe,
+                               "calibration", calibration),
+                     id, err);
+}
+
+enum rc work_configuration_id(const char *variant, const char *machine_type, const struct work_runtime *r,
+                              char id[IDENT_SIZE], struct err *err) {
+    return stored_id("cfg",
+                     json_pack("{s:s, s:s, s:I, s:I, s:I}", "variant", variant, "machine_type", machine_type, "instances",
+                               (json_int_t)r->instances, "threads", (json_int_t)r->threads, "batch",
+                               (json_int_t)r->batch),
+                     id, err);
+}
+
+/* Whether the variant is also compared with the outputs of the baseline: "all", "variants" (not the baseline itself), "none". */
+static bool wants_reference(const struct work_study *s, const char *variant) {
+    const char *reference = json_string_value(json_object_get(s->plan, "reference"));
+    char baseline[IDENT_SIZE];
+    if (!reference || strcmp(reference, "none") == 0) {
+        return false;
+    }
+    return strcmp(reference, "all") == 0 ||
+           (work_variant_id(s, recipe_baseline(s->family), baseline, NULL) == RC_OK && strcmp(variant, baseline) != 0);
+}
+
+enum rc work_evaluation_id(const struct work_study *s, const char *variant, char id[IDENT_SIZE], struct err *err) {
+    return stored_id("eval",
+                     json_pack("{s:i, s:s, s:s, s:o, s:b, s:i}", "version", (int)WORK_VERSION, "variant", variant,
+                               "dataset", s->dataset.id, "split", plan_of(s, "split"), "reference",
+                               (int)wants_reference(s, variant), "context",
+                               s->family == FAMILY_GGUF ? (int)GGUF_CONTEXT_TOKENS : 0),
+                     id, err);
+}
+
+/* Version of the runtime on that machine type, by the target heard of last. "" when not known. */
+static enum rc runtime_version(struct store_tx *tx, const struct work_study *s, const char *machine_type, json_t **ret,
+                               struct err *err) {
+    struct store_target *targets, *last = NULL;
+    size_t n;
+    enum rc rc = store_targets_list(tx, &targets, &n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool newer = !last || targets[i].last_seen_ms > last->last_seen_ms;
+        last = newer && strcmp(targets[i].machine_type, machine_type) == 0 ? &targets[i] : last;
+    }
+    json_t *fingerprint = stored_json(last ? last->fingerprint_json : NULL);
+    const char *name = s->family == FAMILY_GGUF ? "llama" : "onnxruntime";
+    const char *version = json_string_value(json_object_get(json_object_get(fingerprint, "runtimes"), name));
+    json_t *text = json_string(version ? version : "");
+    json_decref(fingerprint);
+    return stored_give(text, ret, err);
+}
+
+enum rc work_profile_id(struct store_tx *tx, const struct work_study *s, const char *configuration,
+                        const char *machine_type, char id[IDENT_SIZE], struct err *err) {
+    json_t *version;
+    enum rc rc = runtime_version(tx, s, machine_type, &version, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    return stored_id("prof",
+                     json_pack("{s:i, s:s, s:s, s:I, s:o}", "version", (int)WORK_VERSION, "configuration", configuration,
+                               "dataset", s->dataset.id, "min_samples", (json_int_t)effort_of(s)->min_samples, "runtime",
+                               version),
+                     id, err);
+}
+
+void work_key(const char *kind, const char *product, char key[WORK_KEY_SIZE]) {
+    snprintf(key, WORK_KEY_SIZE, "%s:%s", kind, product);
+}
+
+enum rc work_inspect_key(const struct work_study *s, char key[WORK_KEY_SIZE], struct err *err) {
+    char id[IDENT_SIZE];
+    enum rc rc = stored_id("insp",
+                           json_pack("{s:i, s:s, s:s, s:s?}", "version", (int)WORK_VERSION, "model", s->model.id, "dataset",
+                                     s->dataset.id, "calibration", s->calibration.id),
+                           id, err);
+    if (rc == RC_OK) {
+        work_key("inspect", id, key);
+    }
+    return rc;
+}
+
+void work_label(const char *recipe, const struct work_runtime *r, char label[WORK_LABEL_SIZE]) {
+    int n = snprintf(label, WORK_LABEL_SIZE, "%s %lldx%lld", recipe, (long long)r->instances, (long long)r->threads);
+    if (r->batch > 1 && n > 0 && n < WORK_LABEL_SIZE) {
+        snprintf(label + n, WORK_LABEL_SIZE - (size_t)n, " b%lld", (long long)r->batch);
+    }
+}
+
+/* ---- runtime settings ---- */
+
+static enum rc cores_of(struct store_tx *tx, const struct work_study *s, const char *machine_type, int64_t *ret,
+                        struct err *err) {
+    struct store_machine_type m;
+    enum rc rc = store_machine_type_get(tx, machine_type, &m, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    json_t *fingerprint = stored_json(m.fingerprint_json);
+    int64_t cores = json_integer_value(json_object_get(json_object_get(fingerprint, "cpu"), "cores"));
+    json_decref(fingerprint);
+    const json_t *threads = json_object_get(s->request, "threads");
+    if (json_is_integer(threads) && json_integer_value(threads) < cores) {
+        cores = json_integer_value(threads);
+    }
+    *ret = cores > 0 ? cores : 1;
+    return RC_OK;
+}
+
+enum rc work_runtimes(struct store_tx *tx, const struct work_study *s, const char *machine_type,
+                      struct work_runtime ret[WORK_RUNTIMES_MAX], size_t *n, struct err *err) {
+    int64_t cores;
+    size_t i;
+    const json_t *batch, *batches = json_object_get(s->plan, "batches");
+    enum rc rc = cores_of(tx, s, machine_type, &cores, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    *n = 0;
+    json_array_foreach(batches, i, batch) {
+        if (*n < WORK_RUNTIMES_MAX) {
+            ret[(*n)++] = (struct work_runtime){1, cores, json_integer_value(batch)};
+        }
+    }
+    if (cores > 1 && *n < WORK_RUNTIMES_MAX) {
+        ret[(*n)++] = (struct work_runtime){cores, 1, 1};
+    }
+    return RC_OK;
+}
+
+/* ---- jobs ---- */
+
+enum { PRIORITY_INSPECT, PRIORITY_COMPRESS, PRIORITY_PROFILE, PRIORITY_EVALUATE };
+
+struct new_job {
+    const char *kind, *key, *label, *machine_type;
+    int priority;
+    json_t *spec, *subject; /* taken over */
+};
+
+static enum rc add_job(struct store_tx *tx, const struct work_study *s, const struct new_job *w, struct store_job *ret,
+                       struct err *err) {
+    struct store_job j = {.kind = w->kind, .key = w->key, .label = w->label, .machine_type = w->machine_type};
+    char id[IDENT_SIZE];
+    ident_random("job", id);
+    j.id = id;
+    j.priority = w->priority;
+    json_t *limits = NULL;
+    enum rc rc = limits_json(tx, s, &limits, err);
+    if (rc == RC_OK) {
+        json_object_set_new(w->spec, "limits", limits);
+        json_object_set_new(w->spec, "kind", json_string(w->kind));
+        rc = stored_tx_text(tx, json_incref(w->spec), &j.spec_json, err);
+    }
+    if (rc == RC_OK) {
+        rc = stored_tx_text(tx, json_incref(w->subject), &j.subject_json, err);
+    }
+    if (rc == RC_OK) {
+        rc = store_job_add(tx, &j, s->row.id, ret, err);
+    }
+    json_decref(w->spec);
+    json_decref(w->subject);
+    return rc;
+}
+
+enum rc work_add_inspect(struct store_tx *tx, const struct work_study *s, struct store_job *ret, struct err *err) {
+    json_t *model = NULL, *dataset = NULL, *calibration = NULL;
+    char key[WORK_KEY_SIZE];
+    enum rc rc = work_inspect_key(s, key, err);
+    if (rc == RC_OK) {
+        rc = model_json(tx, s, &model, err);
+    }
+    if (rc == RC_OK) {
+        rc = dataset_json(tx, &s->dataset, split_all(), &dataset, err);
+    }
+    if (rc == RC_OK && s->calibration.id) {
+        rc = calibration_json(tx, s, CALIBRATION_EXAMPLES, &calibration, err);
+    }
+    json_t *spec = rc == RC_OK ? json_pack("{s:O, s:O, s:O?}", "model", model, "dataset", dataset, "calibration", calibration)
+                               : NULL;
+    if (rc == RC_OK && spec) {
+        struct new_job w = {.kind = "inspect", .key = key, .label = recipe_baseline(s->family), .spec = spec};
+        w.priority = PRIORITY_INSPECT;
+        w.subject = json_pack("{s:s, s:s}", "model", s->model.id, "dataset", s->dataset.id);
+        rc = add_job(tx, s, &w, ret, err);
+    } else if (rc == RC_OK) {
+        rc = err_memory(err);
+    }
+    json_decref(model);
+    json_decref(dataset);
+    json_decref(calibration);
+    return rc;
+}
+
+enum rc work_add_compress(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
+                          struct store_job *ret, struct err *err) {
+    json_t *model = NULL, *calibration = json_null();
+    const json_t *split = json_object_get(s->plan, "calibration_split");
+    char key[WORK_KEY_SIZE];
+    work_key("compress", v->id, key);
+    enum rc rc = model_json(tx, s, &model, err);
+    if (rc == RC_OK && needs_calibration(s, v->recipe)) {
+        rc = calibration_json(tx, s, json_integer_value(json_object_get(split, "calibration_examples")), &calibration, err);
+    }
+    if (rc != RC_OK) {
+        json_decref(model);
+        return rc;
+    }
+    struct new_job w = {.kind = "compress", .key = key, .label = v->recipe, .priority = PRIORITY_COMPRESS};
+    w.spec = json_pack("{s:o, s:o, s:s}", "model", model, "calibration", calibration, "recipe", v->recipe);
+    w.subject = json_pack("{s:s}", "variant", v->id);
+    return add_job(tx, s, &w, ret, err);
+}
+
+enum rc work_add_evaluate(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
+                          struct store_job *ret, struct err *err) {
+    json_t *model = NULL, *dataset = NULL, *reference = json_null();
+    char key[WORK_KEY_SIZE], id[IDENT_SIZE], baseline[IDENT_SIZE], baseline_id[IDENT_SIZE];
+    enum rc rc = work_evaluation_id(s, v->id, id, err);
+    if (rc == RC_OK) {
+        rc = work_variant_id(s, recipe_baseline(s->family), baseline, err);
+    }
+    if (rc == RC_OK) {
+        rc = work_evaluation_id(s, baseline, baseline_id, err);
+    }
+    if (rc == RC_OK && wants_reference(s, v->id)) {
+        rc = model_json(tx, s, &reference, err);
+    }
+    if (rc == RC_OK) {
+        rc = variant_json(tx, s, v, &model, err);
+    }
+    if (rc == RC_OK) {
+        rc = dataset_json(tx, &s->dataset, plan_of(s, "split"), &dataset, err);
+    }
+    if (rc != RC_OK) {
+        json_decref(reference);
+        json_decref(model);
+        return rc;
+    }
+    work_key("evaluate", id, key);
+    struct new_job w = {.kind = "evaluate", .key = key, .label = v->recipe, .priority = PRIORITY_EVALUATE};
+    w.spec = json_pack("{s:o, s:o, s:o}", "model", model, "dataset", dataset, "reference", reference);
+    if (s->family == FAMILY_GGUF) {
+        json_object_set_new(w.spec, "context", json_integer(GGUF_CONTEXT_TOKENS));
+    }
+    w.subject = json_pack("{s:s, s:s, s:s, s:s, s:o}", "variant", v->id, "evaluation", id, "baseline_evaluation",
+                          baseline_id, "dataset", s->dataset.id, "split", plan_of(s, "split"));
+    return add_job(tx, s, &w, ret, err);
+}
+
+enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
+                         const struct store_configuration *c, struct store_job *ret, struct err *err) {
+    json_t *model = NULL, *dataset = NULL;
+    char key[WORK_KEY_SIZE], id[IDENT_SIZE], label[WORK_LABEL_SIZE];
+    const struct effort *effort = effort_of(s);
+    enum rc rc = work_profile_id(tx, s, c->id, c->machine_type, id, err);
+    if (rc == RC_OK) {
+        rc = variant_json(tx, s, v, &model, err);
+    }
+    if (rc == RC_OK) {
+        rc = dataset_json(tx, &s->dataset, split_all(), &dataset, err);
+    }
+    if (rc != RC_OK) {
+        json_decref(model);
+        return rc;
+    }
+    work_key("profile", id, key);
+    work_label(v->recipe, &(struct work_runtime){c->instances, c->threads, c->batch}, label);
+    struct new_job w = {.kind = "profile", .key = key, .label = label, .machine_type = c->machine_type};
+    w.priority = PRIORITY_PROFILE;
+    w.spec = json_pack("{s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:I}", "model", model, "dataset", dataset, "runtime",
+                       "instances", (json_int_t)c->instances, "threads", (json_int_t)c->threads, "batch",
+                       (json_int_t)c->batch, "time_limit_s", (json_int_t)effort->time_limit_s, "min_samples",
+                       (json_int_t)effort->min_samples);
+    if (s->family == FAMILY_GGUF) {
+        json_object_set_new(w.spec, "generate", json_integer(GGUF_GENERATE_TOKENS));
+    }
+    w.subject = json_pack("{s:s, s:s, s:s}", "variant", v->id, "configuration", c->id, "profile", id);
+    return add_job(tx, s, &w, ret, err);
+}
