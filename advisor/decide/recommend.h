@@ -151,5 +151,24 @@ void recommend_outcome_free(struct recommend_outcome *o);
 MUST_USE enum rc recommend_check(const struct recommend_question *q, const struct recommend_outcome *o,
                                  uint32_t candidate, uint32_t limit, struct check *ret, struct err *err);
 
+/* What candidate is held against in budgets. `price_per_hour` as recommend_price gives it. */
+struct budget_subject recommend_subject(const struct recommend_question *q, uint32_t candidate,
+                                        double price_per_hour);
+
+/* Price per hour of a candidate's machine in the money of the outcome: USD, or 1 where in_usd is false. */
+double recommend_price(const struct recommend_question *q, const struct recommend_outcome *o,
+                       uint32_t candidate);
+
+/* True unless the cost of `candidate` is shown to be above RECOMMEND_TIE_RATIO times that of `other`. */
+bool recommend_tied(const struct recommend_question *q, const struct recommend_outcome *o, uint32_t candidate,
+                    uint32_t other);
+
+/* The accuracy that a floor is about in an evaluation, or NULL. */
+const struct accuracy *recommend_accuracy(const struct recommend_variant *v, const struct floor *f);
+
+/* The latency figure that breaks ties and spans the frontier: that of the first latency budget, else the
+ * median. */
+enum latency_figure recommend_figure(const struct recommend_question *q);
+
 /* Canonical text of a limit. `size` at least FLOOR_TEXT_SIZE. */
 void recommend_limit_text(const struct recommend_question *q, uint32_t limit, char *text, size_t size);

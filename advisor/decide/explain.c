@@ -1,0 +1,397 @@
+#include "advisor/decide/explain.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "advisor/decide/limit_text.h"
+
+enum { NUMBER_SIZE = 40 };
+
+static void significant(double value, char text[NUMBER_SIZE]) {
+    if (fabs(value) >= 1000) {
+        snprintf(text, NUMBER_SIZE, "%.0f", value);
+    } else {
+        snprintf(text, NUMBER_SIZE, "%.3g", value);
+    }
+}
+
+static void time_figure(double us, char text[NUMBER_SIZE]) {
+    char number[NUMBER_SIZE - 8];
+    double scaled = us >= 1e6 ? us / 1e6 : (us >= 1000 ? us / 1000 : us);
+    snprintf(number, sizeof number, scaled >= 1000 ? "%.0f" : "%.3g", scaled);
+    snprintf(text, NUMBER_SIZE, "%s %s", number, us >= 1e6 ? "s" : (us >= 1000 ? "ms" : "us"));
+}
+
+static void bytes_figure(double bytes, char text[NUMBER_SIZE]) {
+    static const struct {
+        const char *name;
+        double factor;
+    } units[] = {{"GiB", 1024.0 * 1024 * 1024}, {"MiB", 1024.0 * 1024}, {"KiB", 1024}, {"B", 1}};
+    size_t u = 0;
+    while (u < 3 && bytes < units[u].factor) {
+        u++;
+    }
+    char number[NUMBER_SIZE - 8];
+    snprintf(number, sizeof number, "%.4g", bytes / units[u].factor);
+    snprintf(text, NUMBER_SIZE, "%s %s", number, units[u].name);
+}
+
+static void budget_figure(const struct budget *b, double value, char text[NUMBER_SIZE]) {
+    char number[NUMBER_SIZE - 8];
+    switch (b->kind) {
+    case BUDGET_LATENCY:
+        time_figure(value, text);
+        return;
+    case BUDGET_MEMORY:
+    case BUDGET_SIZE:
+        bytes_figure(value, text);
+        return;
+    case BUDGET_THROUGHPUT:
+        snprintf(number, sizeof number, value >= 1000 ? "%.0f" : "%.3g", value);
+        snprintf(text, NUMBER_SIZE, "%s/s", number);
+        return;
+    case BUDGET_COST:
+        snprintf(number, sizeof number, value >= 1000 ? "%.0f" : "%.3g", value);
+        snprintf(text, NUMBER_SIZE, "%s USD", number);
+        return;
+    }
+}
+
+static const char *budget_word(const struct budget *b) {
+    switch (b->kind) {
+    case BUDGET_LATENCY:
+        return latency_name(b->figure);
+    case BUDGET_THROUGHPUT:
+        return "throughput";
+    case BUDGET_MEMORY:
+        return "memory";
+    case BUDGET_SIZE:
+        return "size";
+    case BUDGET_COST:
+        return "cost";
+    }
+    return "";
+}
+
+/* The bound as the user may have written it: "5 ms" for p99<=5ms. */
+static void budget_bound(const struct budget *b, char text[NUMBER_SIZE]) {
+    char full[BUDGET_TEXT_SIZE];
+    budget_text(b, full);
+    const char *bound = strchr(full, '=') + 1;
+    size_t digits = strspn(bound, "0123456789.e+-");
+    const char *unit = bound + digits;
+    snprintf(text, NUMBER_SIZE, "%.*s%s%s", (int)digits, bound, unit[0] == '/' ? "" : " ",
+             strcmp(unit, "usd") == 0 ? "USD" : unit);
+}
+
+static enum rc add_more(const struct check *c, const char *what, struct buf *out, struct err *err) {
+    if (c->more) {
+        return buf_printf(out, err, ": needs about %llu more %s", (unsigned long long)c->more, what);
+    }
+    return RC_OK;
+}
+
+static enum rc undecided_latency(const struct budget *b, const struct check *c, const char *value,
+                                 const char *bound, struct buf *out, struct err *err) {
+    enum rc rc;
+    if (isnan(c->value)) {
+        rc = buf_printf(out, err, "%s not supported at n=%llu", budget_word(b), (unsigned long long)c->n);
+    } else {
+        rc = buf_printf(out, err, "%s %s is not shown to meet the budget of %s at n=%llu", budget_word(b),
+                        value, bound, (unsigned long long)c->n);
+    }
+    return rc == RC_OK ? add_more(c, "runs", out, err) : rc;
+}
+
+enum rc explain_budget(const struct budget *b, const struct check *c, struct buf *out, struct err *err) {
+    char value[NUMBER_SIZE], bound[NUMBER_SIZE];
+    const char *word = budget_word(b), *over = "";
+    budget_bound(b, bound);
+    if (!c->measured) {
+        return buf_printf(out, err, "%s was not measured", word);
+    }
+    budget_figure(b, isnan(c->value) ? c->low : c->value, value);
+    if (isnan(c->value) && c->verdict == VERDICT_BROKEN) {
+        over = "over ";
+    } else if (isnan(c->value) && c->verdict == VERDICT_MET) {
+        budget_figure(b, c->high, value);
+        over = "under ";
+    }
+    switch (c->verdict) {
+    case VERDICT_MET:
+        return buf_printf(out, err, "%s %s%s meets the budget of %s", word, over, value, bound);
+    case VERDICT_BROKEN:
+        return buf_printf(out, err, "%s %s%s breaks the budget of %s", word, over, value, bound);
+    case VERDICT_UNDECIDED:
+        if (b->kind == BUDGET_LATENCY) {
+            return undecided_latency(b, c, value, bound, out, err);
+        }
+        return buf_printf(out, err, "%s %s is too close to the budget of %s to tell", word, value, bound);
+    }
+    return RC_OK;
+}
+
+static const char *floor_word(const struct floor *f, char text[FLOOR_TEXT_SIZE]) {
+    floor_text(f, text);
+    text[strcspn(text, "<>")] = '\0';
+    return f->kind == FLOOR_RELATIVE ? "relative accuracy" : text;
+}
+
+/* Accuracy needs more digits than other figures: 0.9476, 0.49 points. */
+static void floor_figure(const struct floor *f, double value, char text[NUMBER_SIZE]) {
+    if (f->kind == FLOOR_DROP) {
+        snprintf(text, NUMBER_SIZE, "%.2f points", fabs(value) < 0.005 ? 0 : value);
+    } else {
+        snprintf(text, NUMBER_SIZE, "%.4g", value);
+    }
+}
+
+static enum rc add_evidence(const struct floor *f, const struct check *c, struct buf *out, struct err *err) {
+    char low[NUMBER_SIZE], high[NUMBER_SIZE];
+    if (isnan(c->low) || isnan(c->high) || c->low == c->high) {
+        return RC_OK;
+    }
+    floor_figure(f, c->low, low);
+    floor_figure(f, c->high, high);
+    return buf_printf(out, err, " (%s to %s by %s, n=%llu)", low, high, c->test, (unsigned long long)c->n);
+}
+
+enum rc explain_floor(const struct floor *f, const struct check *c, struct buf *out, struct err *err) {
+    char word[FLOOR_TEXT_SIZE], text[FLOOR_TEXT_SIZE], value[NUMBER_SIZE];
+    const char *name = floor_word(f, word);
+    floor_text(f, text);
+    if (!c->measured) {
+        return buf_printf(out, err, "accuracy not measured for %s", text);
+    }
+    floor_figure(f, c->value, value);
+    const char *how = c->verdict == VERDICT_MET      ? "meets"
+                      : c->verdict == VERDICT_BROKEN ? "breaks the floor"
+                                                     : "is not shown to meet";
+    enum rc rc = buf_printf(out, err, "%s %s %s %s", name, value, how, text);
+    if (rc == RC_OK) {
+        rc = add_evidence(f, c, out, err);
+    }
+    return rc == RC_OK && c->verdict == VERDICT_UNDECIDED ? add_more(c, "examples", out, err) : rc;
+}
+
+static enum rc explain_limit(const struct recommend_question *q, const struct recommend_outcome *o,
+                             uint32_t candidate, uint32_t limit, struct buf *out, struct err *err) {
+    struct check c;
+    enum rc rc = recommend_check(q, o, candidate, limit, &c, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (limit < q->floor_count) {
+        return explain_floor(&q->floors[limit], &c, out, err);
+    }
+    return explain_budget(&q->budgets[limit - q->floor_count], &c, out, err);
+}
+
+static bool accuracy_unknown(const struct recommend_question *q, const struct recommend_outcome *o,
+                             uint32_t candidate) {
+    size_t v = q->candidates[candidate].variant;
+    for (size_t i = 0; i < q->floor_count; i++) {
+        if (!o->floor_checks[v * q->floor_count + i].measured) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void cost_text(const struct recommend_outcome *o, double cost, char *text, size_t size) {
+    char number[NUMBER_SIZE];
+    significant(cost, number);
+    snprintf(text, size, "%s %s per million", number, o->in_usd ? "USD" : "machine-hours");
+}
+
+static enum rc explain_dearer(const struct recommend_question *q, const struct recommend_outcome *o,
+                              uint32_t candidate, struct buf *out, struct err *err) {
+    const struct recommend_verdict *v = &o->verdicts[candidate];
+    if (accuracy_unknown(q, o, candidate)) {
+        return buf_add_text(out, "costs more; accuracy not measured", err);
+    }
+    enum rc rc = buf_add_text(out, "costs more; ", err);
+    return rc == RC_OK ? explain_limit(q, o, candidate, v->limit, out, err) : rc;
+}
+
+static enum rc explain_qualified(const struct recommend_question *q, const struct recommend_outcome *o,
+                                 uint32_t candidate, struct buf *out, struct err *err) {
+    char cost[NUMBER_SIZE + 32];
+    cost_text(o, o->verdicts[candidate].cost.value, cost, sizeof cost);
+    if (candidate == o->choice) {
+        return buf_printf(out, err, "chosen: %s, the least of those that meet everything", cost);
+    }
+    double ratio = o->verdicts[candidate].cost.value / o->verdicts[o->choice].cost.value;
+    if (recommend_tied(q, o, candidate, o->choice)) {
+        return buf_printf(out, err, "meets everything; its cost, %s, does not differ from the choice's",
+                          cost);
+    }
+    return buf_printf(out, err, "meets everything; costs %.2fx the choice", ratio);
+}
+
+enum rc explain_candidate(const struct recommend_question *q, const struct recommend_outcome *o,
+                          uint32_t candidate, struct buf *out, struct err *err) {
+    const struct recommend_verdict *v = &o->verdicts[candidate];
+    if (v->place == PLACE_QUALIFIES) {
+        return explain_qualified(q, o, candidate, out, err);
+    }
+    if (v->place == PLACE_REJECTED && v->reason == REASON_FAILED) {
+        return buf_add_text(out, q->variants[q->candidates[candidate].variant].failure, err);
+    }
+    if (v->limit == RECOMMEND_NONE) {
+        return buf_add_text(out, "throughput was not measured", err);
+    }
+    if (v->place == PLACE_REJECTED && v->reason == REASON_COSTS_MORE) {
+        return explain_dearer(q, o, candidate, out, err);
+    }
+    return explain_limit(q, o, candidate, v->limit, out, err);
+}
+
+enum rc explain_rejected(const struct recommend_question *q, const struct recommend_outcome *o,
+                         const struct recommend_rejected *r, struct buf *out, struct err *err) {
+    if (r->candidate == RECOMMEND_NONE) {
+        return buf_add_text(out, q->variants[r->variant].failure, err);
+    }
+    return explain_candidate(q, o, r->candidate, out, err);
+}
+
+/* A bound rounded so that it still admits: down for "at least", up for "at most", to three digits. */
+static double rounded_bound(double value, bool up) {
+    if (value == 0 || !isfinite(value)) {
+        return value;
+    }
+    double step = pow(10, floor(log10(fabs(value))) - 2);
+    double units = value / step;
+    return (up ? ceil(units - 1e-9) : floor(units + 1e-9)) * step;
+}
+
+enum rc explain_relaxation(const struct recommend_question *q, const struct recommend_outcome *o,
+                           const struct recommend_relaxation *r, struct buf *out, struct err *err) {
+    char limit[FLOOR_TEXT_SIZE], needed[FLOOR_TEXT_SIZE], cost[NUMBER_SIZE + 32], number[NUMBER_SIZE];
+    recommend_limit_text(q, r->limit, limit, sizeof limit);
+    bool at_least = strchr(limit, '>') != NULL;
+    if (r->limit < q->floor_count) {
+        snprintf(number, sizeof number, "%.4g",
+                 at_least ? floor(r->needed * 1e4) / 1e4 : rounded_bound(r->needed, true));
+        size_t word = strcspn(limit, "=") + 1;
+        snprintf(needed, sizeof needed, "%.*s%s", (int)word, limit, number);
+    } else {
+        struct budget b = q->budgets[r->limit - q->floor_count];
+        b.bound = rounded_bound(r->needed, !at_least);
+        budget_figure(&b, b.bound, number);
+        size_t word = strcspn(limit, "=") + 1;
+        snprintf(needed, sizeof needed, "%.*s %s", (int)word, limit, number);
+    }
+    cost_text(o, r->cost.value, cost, sizeof cost);
+    return buf_printf(out, err, "%s instead of %s would admit %s at %s", needed, limit,
+                      q->variants[q->candidates[r->candidate].variant].recipe, cost);
+}
+
+static enum rc add_setting(const struct recommend_question *q, uint32_t candidate, struct buf *out,
+                           struct err *err) {
+    const struct recommend_candidate *c = &q->candidates[candidate];
+    enum rc rc = buf_printf(out, err, "%s on ", q->variants[c->variant].recipe);
+    if (rc == RC_OK && c->instances > 1) {
+        rc = buf_printf(out, err, "%u instances of ", c->instances);
+    }
+    if (rc == RC_OK) {
+        rc = buf_printf(out, err, "%u thread%s", c->threads, c->threads == 1 ? "" : "s");
+    }
+    if (rc == RC_OK && c->batch > 1) {
+        rc = buf_printf(out, err, " at batch %u", c->batch);
+    }
+    if (rc == RC_OK && q->machine_count > 1 && q->machines[c->machine].name) {
+        rc = buf_printf(out, err, " of %s", q->machines[c->machine].name);
+    }
+    return rc;
+}
+
+static enum rc add_accuracy(const struct recommend_variant *v, struct buf *out, struct err *err) {
+    if (v->accuracy_count == 0) {
+        return RC_OK;
+    }
+    const struct accuracy *a = &v->accuracies[0];
+    if (metric_is_share(a->metric)) {
+        double kept = a->paired ? a->value / a->baseline : a->value;
+        return a->paired || a->metric == METRIC_AGREEMENT
+                   ? buf_printf(out, err, ", and keeps %.1f %% of its accuracy", 100 * kept)
+                   : RC_OK;
+    }
+    return a->paired ? buf_printf(out, err, ", and its %s is %.3f times as high", metric_name(a->metric),
+                                  a->value / a->baseline)
+                     : RC_OK;
+}
+
+static enum rc add_comparison(const struct recommend_question *q, const struct recommend_outcome *o,
+                              struct buf *out, struct err *err) {
+    const struct recommend_variant *v = &q->variants[q->candidates[o->choice].variant];
+    if (v->is_baseline) {
+        return buf_add_text(out, "; no compressed variant that qualifies is cheaper", err);
+    }
+    if (o->baseline == RECOMMEND_NONE) {
+        return RC_OK;
+    }
+    const char *baseline = q->variants[q->candidates[o->baseline].variant].recipe;
+    double ratio = o->verdicts[o->baseline].cost.value / o->verdicts[o->choice].cost.value;
+    enum rc rc = isnan(ratio) ? RC_OK
+                 : ratio >= 1 ? buf_printf(out, err, ", %.1fx less than %s", ratio, baseline)
+                              : buf_printf(out, err, ", %.1fx more than %s", 1 / ratio, baseline);
+    if (rc == RC_OK && !isnan(ratio) && !o->baseline_in_budget) {
+        rc = buf_add_text(out, " (which breaks a budget)", err);
+    }
+    return rc == RC_OK ? add_accuracy(v, out, err) : rc;
+}
+
+static enum rc summary_ok(const struct recommend_question *q, const struct recommend_outcome *o,
+                          struct buf *out, struct err *err) {
+    char cost[NUMBER_SIZE + 32];
+    cost_text(o, o->verdicts[o->choice].cost.value, cost, sizeof cost);
+    enum rc rc = add_setting(q, o->choice, out, err);
+    if (rc == RC_OK) {
+        rc = buf_printf(out, err, " costs %s", cost);
+    }
+    if (rc == RC_OK) {
+        rc = add_comparison(q, o, out, err);
+    }
+    if (rc == RC_OK) {
+        rc = buf_add_text(out, ".", err);
+    }
+    if (rc == RC_OK && o->undecided_count) {
+        rc = buf_printf(out, err, " %zu cheaper configuration%s undecided.", o->undecided_count,
+                        o->undecided_count == 1 ? " is" : "s are");
+    }
+    return rc;
+}
+
+static enum rc summary_without_choice(const struct recommend_question *q, const struct recommend_outcome *o,
+                                      struct buf *out, struct err *err) {
+    uint32_t shown = o->status == RECOMMEND_UNDECIDED ? o->undecided[0] : o->nearest_miss;
+    enum rc rc =
+        buf_add_text(out,
+                     o->status == RECOMMEND_UNDECIDED ? "No configuration is shown to meet every limit yet"
+                                                      : "No configuration meets every limit",
+                     err);
+    if (rc == RC_OK && shown != RECOMMEND_NONE) {
+        rc = buf_printf(out, err, "; %s, ",
+                        o->status == RECOMMEND_UNDECIDED ? "the cheapest undecided" : "the nearest");
+        if (rc == RC_OK) {
+            rc = add_setting(q, shown, out, err);
+        }
+        if (rc == RC_OK) {
+            rc = buf_add_text(out, ": ", err);
+        }
+        if (rc == RC_OK) {
+            rc = explain_candidate(q, o, shown, out, err);
+        }
+    }
+    return rc == RC_OK ? buf_add_text(out, ".", err) : rc;
+}
+
+enum rc explain_summary(const struct recommend_question *q, const struct recommend_outcome *o,
+                        struct buf *out, struct err *err) {
+    if (q->candidate_count == 0) {
+        return buf_add_text(out, "Nothing has been measured yet.", err);
+    }
+    return o->status == RECOMMEND_OK ? summary_ok(q, o, out, err) : summary_without_choice(q, o, out, err);
+}

@@ -1,0 +1,195 @@
+/* Sorting: least significant digit radix sort on the bits of the doubles, which order like the numbers when
+ * these are not negative. Frontier: a sweep by cost; a point survives when no cheaper one is at least as
+ * accurate and as fast, asked of a Fenwick tree (Fenwick 1994) of least latencies over the ranks of accuracy.
+ * O(n log n) in all. */
+#include "advisor/decide/frontier.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/stats/quantile.h"
+
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, PASSES = 6 };
+
+struct keyed {
+    uint64_t key;
+    uint32_t index;
+};
+
+static uint64_t key_of(double cost) {
+    uint64_t bits;
+    if (isnan(cost)) {
+        return UINT64_MAX;
+    }
+    cost = cost > 0 ? cost : 0;
+    memcpy(&bits, &cost, sizeof bits);
+    return bits;
+}
+
+/* One stable pass by the digit at `shift`; false when all share that digit, so that nothing moved. */
+static bool radix_pass(const struct keyed *from, struct keyed *to, size_t n, unsigned shift) {
+    uint32_t starts[DIGITS] = {0};
+    for (size_t i = 0; i < n; i++) {
+        starts[(from[i].key >> shift) & (DIGITS - 1)]++;
+    }
+    if (starts[(from[0].key >> shift) & (DIGITS - 1)] == n) {
+        return false;
+    }
+    uint32_t sum = 0;
+    for (size_t d = 0; d < DIGITS; d++) {
+        uint32_t here = starts[d];
+        starts[d] = sum;
+        sum += here;
+    }
+    for (size_t i = 0; i < n; i++) {
+        to[starts[(from[i].key >> shift) & (DIGITS - 1)]++] = from[i];
+    }
+    return true;
+}
+
+enum rc frontier_sort(const double *cost, size_t n, uint32_t *order, struct err *err) {
+    if (n == 0) {
+        return RC_OK;
+    }
+    struct keyed *a = calloc(n, 2 * sizeof *a);
+    if (!a) {
+        return err_memory(err);
+    }
+    struct keyed *from = a, *to = a + n;
+    for (size_t i = 0; i < n; i++) {
+        from[i] = (struct keyed){key_of(cost[i]), (uint32_t)i};
+    }
+    for (unsigned pass = 0; pass < PASSES; pass++) {
+        if (radix_pass(from, to, n, pass * DIGIT_BITS)) {
+            struct keyed *t = from;
+            from = to;
+            to = t;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        order[i] = from[i].index;
+    }
+    free(a);
+    return RC_OK;
+}
+
+/* Distinct accuracies, ascending; rank 1 is the best. */
+struct ranks {
+    double *values;
+    size_t count;
+    float *least; /* [count + 1] Fenwick tree of least latencies over ranks 1 .. r */
+};
+
+static void ranks_free(struct ranks *r) {
+    free(r->values);
+    free(r->least);
+}
+
+static enum rc ranks_make(const struct frontier_point *points, size_t n, struct ranks *r, struct err *err) {
+    *r = (struct ranks){.values = calloc(n + 1, sizeof(double))};
+    if (!r->values) {
+        return err_memory(err);
+    }
+    double last = NAN; /* candidates of one variant stand together, so most repetitions are neighbours */
+    for (size_t i = 0; i < n; i++) {
+        if (!isnan(points[i].accuracy) && points[i].accuracy != last) {
+            last = points[i].accuracy;
+            r->values[r->count++] = last;
+        }
+    }
+    quantile_sort_double(r->values, r->count);
+    size_t kept = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        if (kept == 0 || r->values[i] != r->values[kept - 1]) {
+            r->values[kept++] = r->values[i];
+        }
+    }
+    r->count = kept;
+    r->least = calloc(kept + 1, sizeof *r->least);
+    if (!r->least) {
+        ranks_free(r);
+        return err_memory(err);
+    }
+    for (size_t i = 0; i <= kept; i++) {
+        r->least[i] = INFINITY;
+    }
+    return RC_OK;
+}
+
+static size_t rank_of(const struct ranks *r, double accuracy) {
+    size_t low = 0, high = r->count;
+    while (high - low > 1) {
+        size_t mid = low + (high - low) / 2;
+        if (r->values[mid] <= accuracy) {
+            low = mid;
+        } else {
+            high = mid;
+        }
+    }
+    return r->count - low;
+}
+
+static float least_up_to(const struct ranks *r, size_t rank) {
+    float least = INFINITY;
+    for (; rank > 0; rank -= rank & (~rank + 1)) {
+        least = fminf(least, r->least[rank]);
+    }
+    return least;
+}
+
+static void record(struct ranks *r, size_t rank, float latency) {
+    for (; rank <= r->count; rank += rank & (~rank + 1)) {
+        r->least[rank] = fminf(r->least[rank], latency);
+    }
+}
+
+static bool beats_or_equals(const struct frontier_point *a, const struct frontier_point *b) {
+    return a->cost <= b->cost && a->accuracy >= b->accuracy && a->latency_us <= b->latency_us;
+}
+
+/* Points of equal cost come in any order: the new one may beat some that were kept just before. */
+static size_t drop_beaten(const struct frontier_point *points, uint32_t *kept, size_t count,
+                          const struct frontier_point *p) {
+    size_t begin = count;
+    while (begin > 0 && points[kept[begin - 1]].cost == p->cost) {
+        begin--;
+    }
+    size_t left = begin;
+    for (size_t i = begin; i < count; i++) {
+        if (!beats_or_equals(p, &points[kept[i]])) {
+            kept[left++] = kept[i];
+        }
+    }
+    return left;
+}
+
+enum rc frontier_find(const struct frontier_point *points, const uint32_t *order, size_t n, uint32_t *ret,
+                      size_t *count, struct err *err) {
+    struct ranks r;
+    enum rc rc = ranks_make(points, n, &r, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    size_t kept = 0;
+    size_t best_seen =
+        r.count + 1; /* best rank so far: an unknown latency (INFINITY) is beaten by any as accurate */
+    for (size_t i = 0; i < n; i++) {
+        const struct frontier_point *p = &points[order[i]];
+        if (isnan(p->accuracy) || isnan(p->cost)) {
+            continue;
+        }
+        size_t rank = rank_of(&r, p->accuracy);
+        bool beaten = isinf(p->latency_us) ? best_seen <= rank : least_up_to(&r, rank) <= p->latency_us;
+        if (!beaten) {
+            kept = drop_beaten(points, ret, kept, p);
+            ret[kept++] = order[i];
+            record(&r, rank, p->latency_us);
+            best_seen = rank < best_seen ? rank : best_seen;
+        }
+    }
+    *count = kept;
+    ranks_free(&r);
+    return RC_OK;
+}

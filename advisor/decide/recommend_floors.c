@@ -1,0 +1,132 @@
+/* Floors for all variants. A variant qualifies only when every floor holds, an intersection-union test: its
+ * p-value is the largest of its floors' (Berger 1982). Over the variants Holm's correction (1979) keeps the
+ * chance of admitting any that does not qualify within 1 - confidence. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "advisor/decide/recommend_parts.h"
+#include "core/stats/holm.h"
+
+const struct accuracy *recommend_accuracy(const struct recommend_variant *v, const struct floor *f) {
+    if (v->accuracy_count && f->metric == METRIC_PRIMARY) {
+        return &v->accuracies[0];
+    }
+    for (size_t i = 0; i < v->accuracy_count; i++) {
+        if (v->accuracies[i].metric == f->metric) {
+            return &v->accuracies[i];
+        }
+    }
+    return NULL;
+}
+
+static void judge_baseline(const struct floor *f, const struct accuracy *a, double confidence,
+                           struct check *c) {
+    if (!floor_is_relative(f)) {
+        floor_judge(f, a, confidence, c);
+        return;
+    }
+    double same = f->kind == FLOOR_DROP ? 0 : 1;
+    *c = (struct check){.verdict = VERDICT_MET,
+                        .measured = true,
+                        .test = "the baseline itself",
+                        .value = same,
+                        .low = same,
+                        .high = same,
+                        .p_value = NAN,
+                        .n = a ? a->n : 0};
+}
+
+/* The variant's own p-value, NAN when it is not tested: a floor without figures, or nothing but the
+ * baseline's own definition. */
+static double joint_p(const struct check *checks, size_t n) {
+    double p = NAN;
+    for (size_t i = 0; i < n; i++) {
+        if (!checks[i].measured) {
+            return NAN;
+        }
+        if (!isnan(checks[i].p_value) && !(p > checks[i].p_value)) {
+            p = checks[i].p_value;
+        }
+    }
+    return p;
+}
+
+struct family {
+    double *p, *adjusted, *multiplier;
+    uint32_t *variant;
+    size_t count;
+};
+
+static void family_free(struct family *f) {
+    free(f->p);
+    free(f->adjusted);
+    free(f->multiplier);
+    free(f->variant);
+}
+
+static enum rc family_make(const struct recommend_question *q, const struct check *checks, struct family *f,
+                           struct err *err) {
+    size_t room = q->variant_count + 1;
+    *f = (struct family){calloc(room, sizeof(double)), calloc(room, sizeof(double)),
+                         calloc(room, sizeof(double)), calloc(room, sizeof(uint32_t)), 0};
+    if (!f->p || !f->adjusted || !f->multiplier || !f->variant) {
+        return err_memory(err);
+    }
+    for (uint32_t v = 0; v < q->variant_count; v++) {
+        double p = q->variants[v].failure ? NAN : joint_p(checks + v * q->floor_count, q->floor_count);
+        if (!isnan(p)) {
+            f->variant[f->count] = v;
+            f->p[f->count++] = p;
+        }
+    }
+    return holm_adjust(f->p, f->count, f->adjusted, f->multiplier, err);
+}
+
+/* Each floor's p-value is multiplied as its variant's was, and never falls below what Holm's running maximum
+ * makes of the variant: the largest of them is the variant's adjusted p-value, so all floors are met exactly
+ * when Holm admits the variant. */
+static void correct(const struct recommend_question *q, const struct family *f, size_t member,
+                    struct check *checks) {
+    double alpha = 1 - q->confidence, joint = f->p[member];
+    for (size_t i = 0; i < q->floor_count; i++) {
+        struct check *c = &checks[i];
+        if (isnan(c->p_value)) {
+            continue;
+        }
+        bool decides = c->p_value == joint;
+        c->p_value =
+            decides ? f->adjusted[member] : fmin(c->p_value * f->multiplier[member], f->adjusted[member]);
+        if (c->verdict == VERDICT_MET && c->p_value > alpha) {
+            c->verdict = VERDICT_UNDECIDED;
+        }
+    }
+}
+
+enum rc recommend_judge_floors(const struct recommend_question *q, struct recommend_outcome *o,
+                               struct err *err) {
+    struct family f = {0};
+    enum rc rc = RC_OK;
+    o->floor_checks = calloc(q->variant_count * q->floor_count + 1, sizeof *o->floor_checks);
+    if (!o->floor_checks) {
+        return err_memory(err);
+    }
+    for (size_t v = 0; v < q->variant_count; v++) {
+        const struct recommend_variant *variant = &q->variants[v];
+        for (size_t i = 0; i < q->floor_count; i++) {
+            const struct accuracy *a = recommend_accuracy(variant, &q->floors[i]);
+            struct check *c = &o->floor_checks[v * q->floor_count + i];
+            if (variant->is_baseline) {
+                judge_baseline(&q->floors[i], a, q->confidence, c);
+            } else {
+                floor_judge(&q->floors[i], a, q->confidence, c);
+            }
+        }
+    }
+    rc = family_make(q, o->floor_checks, &f, err);
+    for (size_t m = 0; rc == RC_OK && m < f.count; m++) {
+        correct(q, &f, m, o->floor_checks + f.variant[m] * q->floor_count);
+    }
+    o->tested = (uint32_t)f.count;
+    family_free(&f);
+    return rc;
+}
