@@ -9,8 +9,8 @@ tmp=$out.tmp
   echo '#include "core/base/asset.h"'
   i=0
   for f in "$@"; do
-    echo "__asm__(\".section .rodata\\n.balign 16\\nasset_$i:\\n.incbin \\\"$f\\\"\\nasset_${i}_end:\\n.byte 0\\n.previous\\n\");"
-    echo "extern const char asset_$i[], asset_${i}_end[];"
+    printf '__asm__(".section .rodata\\n.balign 16\\nasset_%d:\\n.incbin \\"%s\\"\\nasset_%d_end:\\n.byte 0\\n.previous\\n");\n' "$i" "$f" "$i"
+    printf 'extern const char asset_%d[], asset_%d_end[];\n' "$i" "$i"
     i=$((i + 1))
   done
   echo 'const struct asset *asset_table(size_t *count);'
