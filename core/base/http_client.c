@@ -438,7 +438,7 @@ static enum rc run_upload(struct transfer *t, uint64_t bytes, struct err *err) {
     curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_transfer);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
-    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, t->on_progress ? 0L : 1L);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, t->on_progress || t->client->stop ? 0L : 1L);
     limit_stall(t, STALL_S);
     enum rc rc = add_header(t, "Content-Type", "application/octet-stream", err);
     if (rc == RC_OK) {
