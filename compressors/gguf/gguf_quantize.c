@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "compressors/gguf/gguf_record.h"
 #include "compressors/gguf/imatrix.h"
 #include "core/data/dataset.h"
 #include "core/formats/gguf_header.h"
@@ -13,17 +14,11 @@
 
 enum {
     CALIBRATION_CHUNKS = 200, /* 100,000 tokens at a context of 512; more changes little */
-    K_BLOCK = 256             /* weights in a block of the K types */
 };
 static const double imatrix_share = 0.8; /* of the step's time, for its progress */
 
 static bool is_plain_type(const char *type) {
     return strcmp(type, "F32") == 0 || strcmp(type, "F16") == 0 || strcmp(type, "BF16") == 0;
-}
-
-static bool ends_with(const char *text, const char *end) {
-    size_t size = strlen(text), end_size = strlen(end);
-    return size >= end_size && strcmp(text + size - end_size, end) == 0;
 }
 
 /* Quantizing twice adds the errors of both: such a model is refused. */
@@ -48,10 +43,10 @@ static void on_progress(void *user, double fraction) {
 
 static enum rc collect(struct imatrix *m, struct compress_job *job, uint64_t *chunks, struct err *err) {
     size_t size;
-    const char *text = dataset_text(job->calibration, &size);
+    const char *text = job->calibration ? dataset_text(job->calibration, &size) : NULL;
     if (!text) {
         return err_set(err, RC_INPUT,
-                       "GGUF models are calibrated with text; the calibration dataset is none");
+                       "an importance matrix needs a calibration text: give one, or leave out \"imatrix\"");
     }
     struct imatrix_opts opts = {
         .max_chunks = CALIBRATION_CHUNKS, .threads = job->threads, .on_progress = on_progress, .user = job};
@@ -96,63 +91,14 @@ static enum rc quantize(struct compress_job *job, const char *level, bool weight
     return rc;
 }
 
-/* --- record --- */
-
-static const struct gguf_tensor *find_tensor(const struct gguf_header *h, const char *name, size_t guess) {
-    size_t count = gguf_header_tensor_count(h);
-    for (size_t step = 0; step < count; step++) {
-        const struct gguf_tensor *t = gguf_header_tensor(h, (guess + step) % count);
-        if (strcmp(t->name, name) == 0) {
-            return t;
-        }
-    }
-    return NULL;
-}
-
-static const char *reason_left_alone(const struct gguf_tensor *t) {
-    if (strstr(t->name, "_norm")) {
-        return "norms stay as they are: they are small and sensitive";
-    }
-    if (t->rank < 2) {
-        return "vectors stay as they are: they are small";
-    }
-    if (ends_with(t->name, ".bias")) {
-        return "biases stay as they are: they are small";
-    }
-    return "llama.cpp keeps tensors of this kind as they are";
-}
-
-static enum rc record_tensor(struct record *record, const struct gguf_tensor *before,
-                             const struct gguf_tensor *after, const char *level, struct err *err) {
-    if (before->type == after->type) {
-        return record_left_alone(record, err, after->name, "%s: %s", after->type_name,
-                                 reason_left_alone(after));
-    }
-    enum rc rc = record_changed(record, err, after->name, "%s to %s", before->type_name, after->type_name);
-    if (rc || strcmp(level, "Q8_0") == 0 || after->dims[0] % K_BLOCK == 0) {
-        return rc;
-    }
-    return record_note(
-        record, err,
-        "rows of %llu weights do not fill the blocks of %d that %s is made of: matrices of that width became "
-        "%s, which is larger",
-        (unsigned long long)after->dims[0], K_BLOCK, level, after->type_name);
-}
-
-static enum rc record_file(struct record *record, const struct gguf_header *before, const char *output,
-                           const char *level, struct err *err) {
+static enum rc record_output(struct compress_job *job, const struct gguf_header *before, const char *level,
+                             struct err *err) {
     struct gguf_header *after;
-    enum rc rc = gguf_header_read(output, &after, err);
+    enum rc rc = gguf_header_read(job->output, &after, err);
     if (rc) {
         return err_prefix(err, "the written file");
     }
-    for (size_t i = 0; rc == RC_OK && i < gguf_header_tensor_count(after); i++) {
-        const struct gguf_tensor *t = gguf_header_tensor(after, i);
-        const struct gguf_tensor *old = find_tensor(before, t->name, i);
-        rc = old ? record_tensor(record, old, t, level, err)
-                 : err_set(err, RC_INTERNAL, "the written file has a tensor %s that the model has not",
-                           t->name);
-    }
+    rc = gguf_record_changes(job->record, before, after, level, err);
     gguf_header_free(after);
     return rc;
 }
@@ -169,7 +115,7 @@ enum rc gguf_quantize_compress(struct compress_job *job, const struct recipe_ste
         rc = quantize(job, level, recipe_flag(step, "imatrix"), err);
     }
     if (rc == RC_OK) {
-        rc = record_file(job->record, before, job->output, level, err);
+        rc = record_output(job, before, level, err);
     }
     gguf_header_free(before);
     if (rc == RC_OK) {

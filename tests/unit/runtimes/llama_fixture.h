@@ -61,7 +61,7 @@ static inline void llama_fixture_close(struct llama_fixture *f) {
 static inline struct llama_lm *llama_fixture_load(const struct llama_fixture *f, const char *path,
                                                   uint32_t context) {
     struct llama_lm *lm = NULL;
-    struct llama_lm_opts opts = {.context = context, .threads = 2};
+    struct llama_lm_opts opts = {.context = context, .threads = 1};
     struct err err = {.text = ""};
     if (llama_lm_load(path ? path : f->model, &opts, &lm, &err)) {
         fail_msg("%s", err.text);
