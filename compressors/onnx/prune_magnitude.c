@@ -12,6 +12,11 @@
 #include "core/recipes/recipe.h"
 
 enum { DIGITS = 1 << 16 };
+
+/* Tensors below this hold next to nothing of a model, and pruning them costs the most: on the small
+ * Fashion-MNIST ResNet half of everything leaves 50 % accuracy, half of all but the three smallest tensors 73
+ * %. */
+enum { MIN_WEIGHTS = 512 };
 static const uint32_t INFINITY_BITS = 0x7f800000;
 
 static uint32_t magnitude(float x) {
@@ -95,15 +100,27 @@ static enum rc store(struct graph *g, Onnx__TensorProto *t, const float *values,
     return rc;
 }
 
-/* True when something else than Conv, MatMul and the like reads v (a shared embedding). */
-static const struct graph_node *other_reader(const struct graph *g, const struct graph_value *v) {
+/* True when something else than Conv, MatMul and the like reads v: a shared embedding. */
+static bool has_other_readers(const struct graph *g, const struct graph_value *v) {
     for (size_t i = 0; i < v->use_count; i++) {
         struct weights w = weights_of(g, v->uses[i].node);
         if (w.kind == WEIGHTS_NONE || w.value != v) {
-            return v->uses[i].node;
+            return true;
         }
     }
-    return NULL;
+    return v->is_output;
+}
+
+/* Why these weights stay as they are, or NULL. */
+static const char *obstacle(const struct graph *g, const struct weights *w) {
+    size_t count = 0;
+    if (w->tensor->data_type == GRAPH_FLOAT64) {
+        return "its weights are float64";
+    }
+    if (graph_tensor_count(w->tensor, &count, NULL) == RC_OK && count < MIN_WEIGHTS) {
+        return "it has fewer than 512 weights: little to gain, much to lose";
+    }
+    return has_other_readers(g, w->value) ? "other operators read it too" : NULL;
 }
 
 static enum rc prune_tensor(struct compress_job *job, const struct weights *w, double ratio,
@@ -139,11 +156,9 @@ static enum rc prune_node(struct compress_job *job, struct graph_node *n, double
     if (!weights_is_first(job->graph, n, &w)) {
         return RC_OK;
     }
-    const struct graph_node *other = other_reader(job->graph, w.value);
-    if (other || w.tensor->data_type == GRAPH_FLOAT64) {
-        return record_left_alone(job->record, err, w.value->name,
-                                 other ? "%s also reads it" : "%s has weights of float64",
-                                 graph_node_label(job->graph, other ? other : n));
+    const char *why = obstacle(job->graph, &w);
+    if (why) {
+        return record_left_alone(job->record, err, w.value->name, "%s", why);
     }
     (*pruned)++;
     return prune_tensor(job, &w, ratio, err);
@@ -162,8 +177,9 @@ enum rc prune_magnitude_compress(struct compress_job *job, const struct recipe_s
         return rc;
     }
     if (!pruned) {
-        return err_set(err, RC_UNSUPPORTED,
-                       "prune:magnitude found no Conv, MatMul or Gemm with constant weights of its own");
+        return err_set(
+            err, RC_UNSUPPORTED,
+            "prune:magnitude found no Conv, MatMul or Gemm with 512 or more constant weights of its own");
     }
     job->record->storage_only = true;
     return record_note(
