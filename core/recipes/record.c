@@ -44,8 +44,8 @@ static enum rc list_grow(struct record_list *list, struct err *err) {
     return RC_OK;
 }
 
-static enum rc list_add(struct record_list *list, const char *tensor, const char *format, va_list args,
-                        struct err *err) {
+static PRINTF_LIKE(3, 0) enum rc list_add(struct record_list *list, const char *tensor, const char *format,
+                                          va_list args, struct err *err) {
     enum rc rc = list_grow(list, err);
     if (rc != RC_OK) {
         return rc;
