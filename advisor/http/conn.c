@@ -115,7 +115,8 @@ struct conn {
     enum conn_state state;
     uint64_t deadline_ns; /* UINT64_MAX = none */
     llhttp_t parser;
-    struct buf in; /* received, not parsed yet */
+    struct buf in; /* received; the first `parsed` bytes are done with */
+    size_t parsed;
 
     struct buf head; /* texts of the head, each ended by a NUL: the target first */
     struct field *fields;
@@ -139,6 +140,7 @@ struct conn {
 };
 
 static void conn_step(struct conn *c, enum conn_event event);
+static size_t unparsed(const struct conn *c);
 
 /* ---- the parser's callbacks: they record ---- */
 
@@ -362,6 +364,10 @@ static void head_complete(struct conn *c) {
 
 /* ---- input ---- */
 
+static size_t unparsed(const struct conn *c) {
+    return c->in.size - c->parsed;
+}
+
 static bool is_parsing(const struct conn *c) {
     if (c->state == STATE_BODY) {
         return c->verdict != VERDICT_RUN || exchange_room(c->x) > 0;
@@ -416,26 +422,31 @@ static void follow_parser(struct conn *c) {
     }
 }
 
-/* Parses what is there as far as the state allows. Called at the end of everything that may have changed the
- * state. */
-static void pump(struct conn *c) {
-    size_t at = 0;
-    while (is_parsing(c) && (at < c->in.size || c->parser_due)) {
-        if (c->state == STATE_IDLE) {
-            at += skip_empty_lines(c->in.data + at, c->in.size - at);
-            if (at == c->in.size) {
-                break;
-            }
-            conn_step(c, EVENT_FIRST_BYTE);
-            continue;
-        }
-        at += feed(c, c->in.data ? c->in.data + at : "", c->in.size - at);
-        follow_parser(c);
-    }
-    buf_consume(&c->in, at);
+/* Forgets the input that is done with, and large buffers while nothing is under way. */
+static void drop_parsed(struct conn *c) {
+    buf_consume(&c->in, c->parsed);
+    c->parsed = 0;
     if (c->state == STATE_IDLE && c->in.size == 0 && c->in.capacity > INPUT_KEEP_BYTES) {
         buf_free(&c->in);
     }
+}
+
+/* Parses what is there as far as the state allows. Called at the end of everything that may have changed the
+ * state. */
+static void pump(struct conn *c) {
+    while (is_parsing(c) && (unparsed(c) > 0 || c->parser_due)) {
+        const char *data = c->in.data ? c->in.data + c->parsed : "";
+        if (c->state != STATE_IDLE) {
+            c->parsed += feed(c, data, unparsed(c));
+            follow_parser(c);
+            continue;
+        }
+        c->parsed += skip_empty_lines(data, unparsed(c));
+        if (unparsed(c) > 0) {
+            conn_step(c, EVENT_FIRST_BYTE);
+        }
+    }
+    drop_parsed(c);
     if (c->eof && c->in.size == 0 && (is_parsing(c) || c->state == STATE_LINGER)) {
         conn_step(c, EVENT_GONE); /* nothing more can come */
     }
@@ -583,7 +594,7 @@ static void enter_body(struct conn *c) {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     set_deadline(c, c->limits->body_ns);
     c->parser_due = true;
-    if (c->verdict == VERDICT_RUN && exchange_expects_continue(c->x) && c->in.size == 0) {
+    if (c->verdict == VERDICT_RUN && exchange_expects_continue(c->x) && unparsed(c) == 0) {
         struct conn_piece piece = {go_on, sizeof(go_on) - 1};
         c->interim_writes++;
         c->ops->write(c->user, &piece, 1);
@@ -618,7 +629,7 @@ static void enter_parked(struct conn *c) {
 
 static void enter_linger(struct conn *c) {
     set_deadline(c, c->limits->linger_ns);
-    buf_clear(&c->in);
+    c->parsed = c->in.size;
     c->ops->end(c->user);
 }
 

@@ -48,7 +48,7 @@ struct exchange {
     struct http_request req;
     struct http_response res;
     struct exchange_framing framing;
-    char allow[64];
+    char allow[ALLOW_SIZE];
 
     struct buf body;             /* of a request whose body is kept in memory */
     struct store_upload *upload; /* of one that is streamed */

@@ -10,7 +10,11 @@
 #include "core/base/clock.h"
 #include "db/store_blobs.h"
 
-enum { KEEP_ALIVE_S = 15, NS_PER_S = 1000000000 };
+enum {
+    KEEP_ALIVE_S = 15,
+    EVENTS_MAX = 500, /* that view_events gives in one call */
+    NS_PER_S = 1000000000
+};
 
 enum rc handle_study_post(struct app *app, const struct http_request *req, struct http_response *res,
                           struct err *err) {
@@ -68,14 +72,16 @@ static enum rc write_events(struct http_response *res, const json_t *events, str
     return rc;
 }
 
-/* A comment now and then tells both sides that the other is there. */
-static enum rc stay_alive(struct http_response *res, uint64_t now_ns, struct err *err) {
-    if (now_ns < res->park_until_ns) {
-        return RC_OK;
+/* When the stream is looked at again, unless the store changes before. Where nothing was sent for long, a
+ * comment tells both sides that the other is there. */
+static enum rc plan_next(struct http_response *res, size_t sent, uint64_t now_ns, struct err *err) {
+    bool silent = sent == 0 && res->park_until_ns > 0 && now_ns >= res->park_until_ns;
+    if (sent >= EVENTS_MAX) {
+        res->park_until_ns = now_ns; /* there may be more */
+    } else if (sent > 0 || silent || res->park_until_ns == 0) {
+        res->park_until_ns = now_ns + (uint64_t)KEEP_ALIVE_S * NS_PER_S;
     }
-    bool first = res->park_until_ns == 0;
-    res->park_until_ns = now_ns + (uint64_t)KEEP_ALIVE_S * NS_PER_S;
-    return first ? RC_OK : buf_add_text(&res->body, ": still here\n\n", err);
+    return silent ? buf_add_text(&res->body, ": still here\n\n", err) : RC_OK;
 }
 
 enum rc handle_study_events(struct app *app, const struct http_request *req, struct http_response *res,
@@ -92,10 +98,8 @@ enum rc handle_study_events(struct app *app, const struct http_request *req, str
         res->content_type = "text/event-stream";
         rc = write_events(res, events, err);
     }
-    if (rc == RC_OK && json_array_size(events) == 0) {
-        rc = stay_alive(res, clock_mono_ns(), err);
-    } else if (rc == RC_OK) {
-        res->park_until_ns = 1; /* look again at once: there may be more than one call gives */
+    if (rc == RC_OK) {
+        rc = plan_next(res, json_array_size(events), clock_mono_ns(), err);
     }
     res->stream_end = final || req->closing;
     json_decref(events);

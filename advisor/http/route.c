@@ -3,14 +3,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Matches one segment of pattern and path; a parameter is at least one character. */
-static bool match(const char *pattern, const char *path, const char *params[HTTP_PARAMS_MAX],
-                  size_t sizes[HTTP_PARAMS_MAX]) {
+/* What the parameters of a pattern stand for in a path. */
+struct matched {
+    const char *params[HTTP_PARAMS_MAX];
+    size_t sizes[HTTP_PARAMS_MAX];
+};
+
+/* A parameter is one segment of at least one character; "*" is all that is left. */
+static bool match(const char *pattern, const char *path, struct matched *m) {
     size_t n = 0;
     while (*pattern) {
         if (*pattern == '*') {
-            params[n] = path;
-            sizes[n] = strlen(path);
             return true;
         }
         if (*pattern == '{') {
@@ -18,8 +21,8 @@ static bool match(const char *pattern, const char *path, const char *params[HTTP
             if (size == 0 || n == HTTP_PARAMS_MAX) {
                 return false;
             }
-            params[n] = path;
-            sizes[n++] = size;
+            m->params[n] = path;
+            m->sizes[n++] = size;
             path += size;
             pattern = strchr(pattern, '}') + 1;
         } else if (*pattern++ != *path++) {
@@ -44,10 +47,10 @@ static const char *method_text(enum http_method method) {
     }
 }
 
-static bool set_params(struct http_request *req, const char *const params[], const size_t sizes[]) {
+static bool set_params(struct http_request *req, const struct matched *m) {
     for (size_t i = 0; i < HTTP_PARAMS_MAX; i++) {
-        req->params[i] = params[i] ? arena_strndup(req->arena, params[i], sizes[i]) : NULL;
-        if (params[i] && !req->params[i]) {
+        req->params[i] = m->params[i] ? arena_strndup(req->arena, m->params[i], m->sizes[i]) : NULL;
+        if (m->params[i] && !req->params[i]) {
             return false;
         }
     }
@@ -55,23 +58,31 @@ static bool set_params(struct http_request *req, const char *const params[], con
 }
 
 enum route_found route_find(const struct route_table *table, struct http_request *req,
-                            const struct route **ret, char allow[64]) {
+                            const struct route **ret, char allow[ALLOW_SIZE]) {
     enum http_method method = req->method == METHOD_HEAD ? METHOD_GET : req->method;
+    const struct route *found = NULL;
+    struct matched best = {0};
     size_t used = 0;
     allow[0] = '\0';
     for (size_t i = 0; i < table->count; i++) {
         const struct route *r = table->routes[i];
-        const char *params[HTTP_PARAMS_MAX] = {0};
-        size_t sizes[HTTP_PARAMS_MAX] = {0};
+        struct matched m = {0};
         bool open_end = strchr(r->pattern, '*') != NULL; /* takes only what no other pattern knows */
-        if ((open_end && (used > 0 || r->method != method)) || !match(r->pattern, req->path, params, sizes)) {
+        if (!match(r->pattern, req->path, &m)) {
             continue;
         }
-        if (r->method == method && set_params(req, params, sizes)) {
-            *ret = r;
-            return ROUTE_FOUND;
+        if (r->method == method && (!found || !open_end)) {
+            found = r;
+            best = m;
         }
-        used += (size_t)snprintf(allow + used, 64 - used, "%s%s", used ? ", " : "", method_text(r->method));
+        if (!open_end && used < ALLOW_SIZE) {
+            used += (size_t)snprintf(allow + used, ALLOW_SIZE - used, "%s%s", used ? ", " : "",
+                                     method_text(r->method));
+        }
+    }
+    if (found && (used == 0 || !strchr(found->pattern, '*')) && set_params(req, &best)) {
+        *ret = found;
+        return ROUTE_FOUND;
     }
     return used > 0 ? ROUTE_NO_METHOD : ROUTE_NO_PATH;
 }

@@ -27,6 +27,8 @@ struct route {
     uint64_t body_max_bytes;
 };
 
+enum { ALLOW_SIZE = 64 };
+
 enum route_found { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 struct route_table {
@@ -37,7 +39,7 @@ struct route_table {
 /* Finds the route for req->method and req->path and sets req->params (in the request's arena).
  * ROUTE_NO_METHOD: the path is known, `allow` then lists its methods ("GET, HEAD, POST"). */
 enum route_found route_find(const struct route_table *table, struct http_request *req,
-                            const struct route **ret, char allow[64]);
+                            const struct route **ret, char allow[ALLOW_SIZE]);
 
 /* The routes of the HTTP interface (routes.c). */
 const struct route *routes_all(size_t *count);

@@ -80,7 +80,7 @@ static enum rc listen_error(const char *listen, int e, struct err *err) {
         return err_set(err, RC_FORBIDDEN,
                        "listening on %s is not allowed; choose a port above 1023 with --listen", listen);
     case UV_EADDRNOTAVAIL:
-        return err_set(err, RC_INPUT, "%s is not an address of this machine; choose another with --listen",
+        return err_set(err, RC_IO, "%s is not an address of this machine; choose another with --listen",
                        listen);
     default:
         return err_set(err, RC_IO, "cannot listen on %s: %s", listen, uv_strerror(e));
