@@ -32,7 +32,7 @@ bool element_int(const void *data, enum dtype dtype, size_t i, int64_t *ret) {
         *ret = ((const int64_t *)data)[i];
         return true;
     default:
-        assert(!"element_int of a type that is not an integer");
+        assert(false); /* not an integer type */
         return false;
     }
 }
@@ -87,7 +87,7 @@ void element_put_float(void *data, enum dtype dtype, size_t i, double value) {
         ((double *)data)[i] = value;
         break;
     default:
-        assert(!"element_put_float of a type that is not a float");
+        assert(false); /* not a float type */
     }
 }
 
