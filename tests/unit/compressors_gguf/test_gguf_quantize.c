@@ -10,7 +10,7 @@
 #include "runtimes/llama_quantizer.h"
 #include "runtimes/llama_score.h"
 
-enum { TEXT_BYTES = 16384 };
+enum { TEXT_BYTES = 8192 };
 
 static struct llama_fixture fixture;
 
@@ -96,7 +96,7 @@ static void fewer_bits_diverge_more(void **state) {
     double last = 0;
     uint64_t last_bytes = UINT64_MAX;
     for (size_t i = 0; recipes[i]; i++) {
-        compress_well(recipes[i], f->output, data, 2);
+        compress_well(recipes[i], f->output, data, 1);
         double kld = divergence(f->output);
         uint64_t bytes;
         struct err err;
@@ -114,9 +114,9 @@ static void fewer_bits_diverge_more(void **state) {
 static void an_importance_matrix_lowers_the_divergence(void **state) {
     const struct files *f = *state;
     struct dataset *data = calibration(f);
-    compress_well("Q2_K", f->output, data, 2);
+    compress_well("Q2_K", f->output, data, 1);
     double plain = divergence(f->output);
-    compress_well("Q2_K:imatrix", f->output, data, 2);
+    compress_well("Q2_K:imatrix", f->output, data, 1);
     assert_true(divergence(f->output) < plain);
     dataset_free(data);
 }
@@ -172,7 +172,7 @@ static void a_quantized_model_is_refused(void **state) {
     struct record r;
     struct err err;
     record_init(&r);
-    compress_well("Q8_0", f->output, NULL, 2);
+    compress_well("Q8_0", f->output, NULL, 1);
     assert_int_equal(compress("Q2_K", f->output, f->second, NULL, 1, &r, &err), RC_UNSUPPORTED);
     assert_non_null(strstr(err.text, "quantized already"));
     record_release(&r);
