@@ -310,8 +310,7 @@ int verb_serve(int argc, char **argv) {
     }
     stop(&s);
     if (rc != RC_OK) {
-        verb_fail("serve", &err);
-        return EXIT_INFRASTRUCTURE;
+        return verb_fail("serve", &err);
     }
     log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());
     return EXIT_FINE;
