@@ -8,6 +8,7 @@
 #define VERB_TABLE(X)                                                                                        \
     X("serve", verb_serve,                                                                                   \
       "run the service: HTTP interface, store, dashboard, and an agent on this machine")                     \
+    X("agent", verb_agent, "make this machine a target: run its jobs for a service")                         \
     X("submit", verb_submit,                                                                                 \
       "measure a model at many levels and recommend the cheapest that meets the floor")                      \
     X("study", verb_study, "list the studies, or look at, follow or cancel one")                             \

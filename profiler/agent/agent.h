@@ -13,7 +13,7 @@ struct agent_opts {
     const char *server;       /* "http://127.0.0.1:7878" */
     const char *token;        /* NULL for none */
     const char *name;         /* of the target; NULL = the host's name */
-    double price_per_hour;    /* USD; negative = not known */
+    double price_per_hour;    /* USD; 0 = not known */
     const char *cache_folder; /* fetched blobs and job folders; created */
     uint64_t cache_bytes;     /* blobs beyond this are removed, least recently used first; 0 = 20 GiB */
     const char *worker;       /* path of pare-worker; NULL = PARE_WORKER, else beside this program */
