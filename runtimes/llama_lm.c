@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,12 @@ static enum rc backend_folder(char folder[PATH_MAX], struct err *err) {
     return RC_OK;
 }
 
+/* The last words of a process whose library gives up: they go into the worker's log. Without this, ggml
+ * starts a debugger. */
+static void on_abort(const char *message) {
+    fprintf(stderr, "libllama gave up: %s\n", message);
+}
+
 enum rc llama_lm_open_libraries(struct err *err) {
     if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)) {
         return RC_OK;
@@ -49,6 +56,7 @@ enum rc llama_lm_open_libraries(struct err *err) {
         return rc;
     }
     llama_words_end();
+    ggml_set_abort_callback(on_abort);
     llama_backend_init();
     ggml_backend_load_all_from_path(folder);
     if (!ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)) {

@@ -19,7 +19,10 @@ static void on_log(enum ggml_log_level level, const char *text, void *user) {
     if (size > sizeof w->text - 1 - used) {
         size = sizeof w->text - 1 - used;
     }
-    memcpy(w->text + used, text, size);
+    for (size_t i = 0; i < size; i++) { /* names out of a hostile file need not be UTF-8 */
+        unsigned char c = (unsigned char)text[i];
+        w->text[used + i] = c >= 0x20 && c < 0x7F ? (char)c : '?';
+    }
     w->text[used + size] = '\0';
 }
 
