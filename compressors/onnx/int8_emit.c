@@ -100,61 +100,50 @@ static enum rc emit_tensor(struct emitting *e, size_t i, struct err *err) {
 
 /* --- weights --- */
 
-/* One op's weights on their way into 8 bits. */
+/* One op's weights and bias on their way into integers. */
 struct weights {
-    float *values, *scales, *bias;
-    int8_t *q;
-    int32_t *bias_q;
-    struct int8_view view;
-    size_t count, bias_count;
-    const Onnx__TensorProto *proto;
+    struct int8_quantized w;
+    float *bias; /* [channels], NULL without one */
+    size_t bias_count;
+    int32_t *bias_q; /* [channels] */
 };
 
 static void weights_release(struct weights *w) {
-    free(w->values);
-    free(w->scales);
+    int8_weights_release(&w->w);
     free(w->bias);
-    free(w->q);
     free(w->bias_q);
 }
 
-static enum rc weights_read(struct emitting *e, const struct int8_op *op, struct weights *w,
-                            struct err *err) {
-    w->proto = graph_constant(e->g, op->weights);
-    enum rc rc = graph_tensor_floats(e->g, w->proto, &w->values, &w->count, err);
-    if (!rc) {
-        rc = int8_weights_view(w->proto->dims, w->proto->n_dims, op->weight_axis, &w->view, err);
+static enum rc bias_read(struct emitting *e, const struct int8_op *op, struct weights *w, struct err *err) {
+    if (!op->bias) {
+        return RC_OK;
     }
-    if (!rc && op->bias) {
-        rc = graph_tensor_floats(e->g, graph_constant(e->g, op->bias), &w->bias, &w->bias_count, err);
-    }
-    if (!rc && op->bias && w->bias_count != w->view.channels) {
-        rc = err_set(err, RC_INPUT, "the bias \"%s\" does not fit its weights", op->bias->name);
-    }
+    enum rc rc = graph_tensor_floats(e->g, graph_constant(e->g, op->bias), &w->bias, &w->bias_count, err);
     if (rc) {
         return rc;
     }
-    w->scales = calloc(w->view.channels + 1, sizeof(*w->scales));
-    w->q = malloc(w->count + 1);
-    w->bias_q = calloc(w->view.channels + 1, sizeof(*w->bias_q));
-    return w->scales && w->q && w->bias_q ? RC_OK : err_memory(err);
+    if (w->bias_count != w->w.view.channels) {
+        return err_set(err, RC_INPUT, "the bias \"%s\" does not fit its weights", op->bias->name);
+    }
+    w->bias_q = calloc(w->bias_count + 1, sizeof(*w->bias_q));
+    return w->bias_q ? RC_OK : err_memory(err);
 }
 
 /* A bias is stored in steps of (activation scale * weight scale). Where tiny weights would make it overflow
  * 32 bits, their scale is raised until it fits. */
 static void make_bias_fit(struct weights *w, float act_scale) {
-    for (size_t c = 0; w->bias && c < w->view.channels; c++) {
+    for (size_t c = 0; c < w->bias_count; c++) {
         double least = fabs((double)w->bias[c]) / ((double)act_scale * 2e9);
-        if ((double)w->scales[c] < least) {
-            w->scales[c] = (float)least;
+        if ((double)w->w.scales[c] < least) {
+            w->w.scales[c] = (float)least;
         }
     }
 }
 
 /* Turns the bias into integers, and w->bias into their scales. */
 static void quantize_bias(struct weights *w, float act_scale) {
-    for (size_t c = 0; c < w->view.channels; c++) {
-        float scale = act_scale * w->scales[c];
+    for (size_t c = 0; c < w->bias_count; c++) {
+        float scale = act_scale * w->w.scales[c];
         double steps = nearbyint((double)w->bias[c] / (double)scale);
         w->bias_q[c] = steps > INT32_MAX ? INT32_MAX : steps < INT32_MIN ? INT32_MIN : (int32_t)steps;
         w->bias[c] = scale;
@@ -171,16 +160,30 @@ struct int8_integers {
     size_t bytes;
 };
 
-static enum rc add_scales(struct emitting *e, const char *name, const float *scales, size_t count,
-                          const char **ret, struct err *err) {
+/* Scales and zero points (all 0; the runtime fuses Gemm only when they are written down). */
+static enum rc add_scales(struct emitting *e, const struct int8_integers *q, const float *scales,
+                          size_t count, const char *ret[2], struct err *err) {
     char hint[NAME_SIZE];
     struct graph_value *v = NULL;
-    int64_t n = (int64_t)count;
     bool one = e->opts->weights == INT8_PER_TENSOR;
-    snprintf(hint, sizeof(hint), "%.480s_scale", name);
-    enum rc rc = graph_add_initializer(e->g, hint, GRAPH_FLOAT32, &n, one ? 0 : 1, scales,
-                                       (one ? 1 : count) * sizeof(float), &v, err);
-    *ret = rc ? NULL : v->name;
+    int64_t n = one ? 1 : (int64_t)count;
+    size_t rank = one ? 0 : 1;
+    snprintf(hint, sizeof(hint), "%.480s_scale", q->name);
+    enum rc rc = graph_add_initializer(e->g, hint, GRAPH_FLOAT32, &n, rank, scales, (size_t)n * sizeof(float),
+                                       &v, err);
+    if (rc) {
+        return rc;
+    }
+    ret[0] = v->name;
+    size_t bytes = graph_dtype_bytes(q->type, (size_t)n);
+    void *zeros = calloc(bytes, 1);
+    if (!zeros) {
+        return err_memory(err);
+    }
+    snprintf(hint, sizeof(hint), "%.480s_zero_point", q->name);
+    rc = graph_add_initializer(e->g, hint, q->type, &n, rank, zeros, bytes, &v, err);
+    free(zeros);
+    ret[1] = rc ? NULL : v->name;
     return rc;
 }
 
@@ -189,12 +192,12 @@ static enum rc add_dequantized(struct emitting *e, const struct int8_integers *q
                                size_t scale_count, const char **ret, struct err *err) {
     char hint[NAME_SIZE];
     struct graph_value *v = NULL;
-    const char *inputs[2] = {NULL, NULL};
+    const char *inputs[3] = {NULL, NULL, NULL};
     snprintf(hint, sizeof(hint), "%.480s_quantized", q->name);
     enum rc rc = graph_add_initializer(e->g, hint, q->type, q->dims, q->rank, q->data, q->bytes, &v, err);
     if (!rc) {
         inputs[0] = v->name;
-        rc = add_scales(e, q->name, scales, scale_count, &inputs[1], err);
+        rc = add_scales(e, q, scales, scale_count, &inputs[1], err);
     }
     if (rc) {
         return rc;
@@ -205,7 +208,7 @@ static enum rc add_dequantized(struct emitting *e, const struct int8_integers *q
         return err_memory(err);
     }
     struct graph_node_spec spec = {
-        .op_type = "DequantizeLinear", .inputs = inputs, .input_count = 2, .outputs = ret, .output_count = 1};
+        .op_type = "DequantizeLinear", .inputs = inputs, .input_count = 3, .outputs = ret, .output_count = 1};
     struct graph_node *node = NULL;
     rc = graph_add_node(e->g, &spec, NULL, &node, err);
     if (!rc && e->opts->weights == INT8_PER_CHANNEL) {
@@ -216,37 +219,34 @@ static enum rc add_dequantized(struct emitting *e, const struct int8_integers *q
 
 static enum rc add_bias(struct emitting *e, const struct int8_op *op, struct weights *w, float act_scale,
                         struct err *err) {
-    int64_t channels = (int64_t)w->view.channels;
+    int64_t channels = (int64_t)w->bias_count;
     const char *name = NULL;
     quantize_bias(w, act_scale);
     struct int8_integers bias = {
-        op->bias->name, GRAPH_INT32, &channels, 1, 0, w->bias_q, w->view.channels * sizeof(*w->bias_q)};
-    enum rc rc = add_dequantized(e, &bias, w->bias, w->view.channels, &name, err);
+        op->bias->name, GRAPH_INT32, &channels, 1, 0, w->bias_q, w->bias_count * sizeof(*w->bias_q)};
+    enum rc rc = add_dequantized(e, &bias, w->bias, w->bias_count, &name, err);
     return rc ? rc : graph_set_input(e->g, op->node, 2, name, err);
 }
 
 static enum rc emit_weights(struct emitting *e, const struct int8_op *op, struct weights *w, float act_scale,
                             struct err *err) {
-    enum rc rc = weights_read(e, op, w, err);
+    const Onnx__TensorProto *t = graph_constant(e->g, op->weights);
+    enum rc rc = int8_weights_read(e->g, t, op->weight_axis, e->opts->weights, &w->w, err);
     if (!rc) {
-        rc = int8_weights_scales(w->values, w->view, w->scales, err);
+        rc = bias_read(e, op, w, err);
     }
     if (rc) {
-        return err_prefix(err, "weights \"%s\"", op->weights->name);
+        return rc;
     }
-    if (e->opts->weights == INT8_PER_TENSOR) {
-        int8_weights_share_scale(w->scales, w->view.channels);
-    }
-    int8_weights_fill_scales(w->scales, w->view.channels);
     make_bias_fit(w, act_scale);
     if (e->opts->weights == INT8_PER_TENSOR) {
-        int8_weights_share_scale(w->scales, w->view.channels);
+        int8_weights_share_scale(w->w.scales, w->w.view.channels);
     }
-    int8_weights_quantize(w->values, w->view, w->scales, w->q);
-    struct int8_integers integers = {op->weights->name, GRAPH_INT8, w->proto->dims, w->proto->n_dims,
-                                     op->weight_axis,   w->q,       w->count};
+    int8_weights_quantize(w->w.values, w->w.view, w->w.scales, w->w.q);
+    struct int8_integers integers = {op->weights->name, GRAPH_INT8, t->dims,   t->n_dims,
+                                     op->weight_axis,   w->w.q,     w->w.count};
     const char *name = NULL;
-    rc = add_dequantized(e, &integers, w->scales, w->view.channels, &name, err);
+    rc = add_dequantized(e, &integers, w->w.scales, w->w.view.channels, &name, err);
     if (!rc) {
         rc = graph_set_input(e->g, op->node, 1, name, err);
     }

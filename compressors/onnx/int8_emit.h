@@ -4,11 +4,10 @@
 
 #include "compressors/onnx/graph.h"
 #include "compressors/onnx/int8_plan.h"
+#include "compressors/onnx/int8_weights.h" /* enum int8_scales */
 #include "compressors/onnx/range.h"
 #include "core/base/err.h"
 #include "core/recipes/record.h"
-
-enum int8_scales { INT8_PER_CHANNEL, INT8_PER_TENSOR };
 
 struct int8_emit_opts {
     enum range_type act;               /* type of activations */

@@ -11,6 +11,7 @@
 
 #include "compressors/onnx/calibration.h"
 #include "compressors/onnx/graph.h"
+#include "compressors/onnx/int8_embed.h"
 #include "compressors/onnx/int8_emit.h"
 #include "compressors/onnx/int8_plan.h"
 #include "compressors/onnx/passes.h"
@@ -148,6 +149,9 @@ enum rc int8_static_compress(struct compress_job *job, const struct recipe_step 
     }
     if (!rc) {
         rc = quantize(job, &o, &plan, &wanted, c, err);
+    }
+    if (!rc) {
+        rc = int8_embed_quantize(job->graph, job->record, err);
     }
     if (!rc) {
         rc = pass_remove_dead(job->graph, NULL, err);

@@ -1,6 +1,7 @@
 #include "compressors/onnx/int8_weights.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/checked.h"
@@ -106,4 +107,37 @@ void int8_weights_quantize(const float *w, struct int8_view view, const float *s
             }
         }
     }
+}
+
+enum rc int8_weights_read(const struct graph *g, const Onnx__TensorProto *t, size_t axis,
+                          enum int8_scales scales, struct int8_quantized *ret, struct err *err) {
+    *ret = (struct int8_quantized){0};
+    enum rc rc = graph_tensor_floats(g, t, &ret->values, &ret->count, err);
+    if (!rc) {
+        rc = int8_weights_view(t->dims, t->n_dims, axis, &ret->view, err);
+    }
+    if (rc) {
+        return rc;
+    }
+    ret->scales = calloc(ret->view.channels + 1, sizeof(*ret->scales));
+    ret->q = malloc(ret->count + 1);
+    if (!ret->scales || !ret->q) {
+        return err_memory(err);
+    }
+    rc = int8_weights_scales(ret->values, ret->view, ret->scales, err);
+    if (rc) {
+        return err_prefix(err, "\"%s\"", t->name ? t->name : "");
+    }
+    if (scales == INT8_PER_TENSOR) {
+        int8_weights_share_scale(ret->scales, ret->view.channels);
+    }
+    int8_weights_fill_scales(ret->scales, ret->view.channels);
+    return RC_OK;
+}
+
+void int8_weights_release(struct int8_quantized *w) {
+    free(w->values);
+    free(w->scales);
+    free(w->q);
+    *w = (struct int8_quantized){0};
 }

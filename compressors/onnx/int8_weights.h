@@ -5,7 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "compressors/onnx/graph.h"
 #include "core/base/err.h"
+
+enum int8_scales { INT8_PER_CHANNEL, INT8_PER_TENSOR };
 
 /* A weight tensor seen as [outer, channels, inner]: `channels` is the axis that gets a scale for each index.
  */
@@ -30,3 +33,18 @@ void int8_weights_fill_scales(float *scales, size_t channels);
 
 /* q = nearest integer to w / scale, ties to even, clamped to -127..127. */
 void int8_weights_quantize(const float *w, struct int8_view view, const float *scales, int8_t *q);
+
+/* A constant of the graph in 8 bits. */
+struct int8_quantized {
+    struct int8_view view;
+    size_t count;
+    float *values; /* [count] as they were */
+    float *scales; /* [view.channels]; all equal for INT8_PER_TENSOR */
+    int8_t *q;     /* [count] */
+};
+
+/* Reads tensor t and chooses its scales for channels on `axis`; q is allocated and not yet filled, so that
+ * the caller may still raise scales. Release *ret in any case. */
+MUST_USE enum rc int8_weights_read(const struct graph *g, const Onnx__TensorProto *t, size_t axis,
+                                   enum int8_scales scales, struct int8_quantized *ret, struct err *err);
+void int8_weights_release(struct int8_quantized *w);
