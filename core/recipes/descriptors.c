@@ -9,14 +9,6 @@ static const char *const calibrations[] = {"minmax", "percentile", "entropy", "m
 static const char *const weight_scales[] = {"channel", "tensor", NULL};
 static const char *const group_sizes[] = {"16", "32", "64", "128", "256", NULL};
 
-#define WEIGHTS_OPTION                                                                                       \
-    {                                                                                                        \
-        .name = "weights", .type = OPTION_CHOICE, .choices = weight_scales, .default_text = "channel",       \
-        .help = "one scale for each output channel, or one for the whole tensor"                             \
-    }
-
-static const struct option_desc int8_dynamic_options[] = {WEIGHTS_OPTION};
-
 /* act: u8 suits x86 (VNNI multiplies u8 by s8), s8 suits ARM; the planner sets it for the targets of a study.
  */
 static const struct option_desc int8_static_options[] = {
@@ -38,7 +30,11 @@ static const struct option_desc int8_static_options[] = {
      .default_text = "99.99",
      .help = "part of the absolute values that the range must hold, in percent",
      .only_with = "calib=percentile"},
-    WEIGHTS_OPTION,
+    {.name = "weights",
+     .type = OPTION_CHOICE,
+     .choices = weight_scales,
+     .default_text = "channel",
+     .help = "one scale for each output channel, or one for the whole tensor"},
 };
 
 static const struct option_desc int4_options[] = {
@@ -85,8 +81,6 @@ static const struct compressor_desc descriptors[] = {
     {.name = "int8:dynamic",
      .families = FAMILY_ONNX,
      .summary = "8-bit weights; the ranges of activations are measured at every run",
-     .options = int8_dynamic_options,
-     .n_options = ARRAY_SIZE(int8_dynamic_options),
      .stage = 2},
     {.name = "int8:static",
      .families = FAMILY_ONNX,

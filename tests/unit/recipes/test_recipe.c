@@ -28,8 +28,9 @@ static void canonical_sorts_options_and_drops_defaults(void **state) {
     canonical_is("fp32", FAMILY_ONNX, "fp32");
     canonical_is("int4:symmetric,group=128", FAMILY_ONNX, "int4:group=128,symmetric");
     canonical_is("int4:group=32", FAMILY_ONNX, "int4");
-    canonical_is("int8:dynamic,weights=channel", FAMILY_ONNX, "int8:dynamic");
-    canonical_is("int8:weights=tensor,dynamic", FAMILY_ONNX, "int8:dynamic,weights=tensor");
+    canonical_is("int8:static,weights=channel", FAMILY_ONNX, "int8:static,act=u8");
+    canonical_is("int8:weights=tensor,static", FAMILY_ONNX, "int8:static,act=u8,weights=tensor");
+    canonical_is("int8:dynamic", FAMILY_ONNX, "int8:dynamic");
     canonical_is("Q4_K_M:imatrix", FAMILY_GGUF, "Q4_K_M:imatrix");
     canonical_is("original", FAMILY_UNKNOWN, "original");
 }
