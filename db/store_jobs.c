@@ -160,8 +160,8 @@ enum rc store_job_finish(struct store_tx *tx, const char *id, int64_t token, con
 
 /* Where a job goes from running when it fails. */
 static const char *state_after(const struct store_job *j, const struct store_failure *f) {
-    if (!f->retry) {
-        return "failed";
+    if (f->kind != FAILURE_CRASH) {
+        return f->kind == FAILURE_FINAL ? "failed" : "queued";
     }
     return j->crashes + 1 >= STORE_JOB_CRASHES_MAX ? "dead" : "queued";
 }
@@ -183,7 +183,7 @@ enum rc store_job_fail(struct store_tx *tx, const char *id, int64_t token, const
     bool final = strcmp(*state, "queued") != 0;
     int64_t changed = 0;
     rc = sql_run(tx, SQL_JOB_FAIL,
-                 ARGS(TEXT(id), INT(token), TEXT(*state), INT(j.crashes + f->retry), TEXT(f->code),
+                 ARGS(TEXT(id), INT(token), TEXT(*state), INT(j.crashes + (f->kind == FAILURE_CRASH)), TEXT(f->code),
                       TEXT(f->text), TEXT(f->log), final ? INT(store_tx_now_ms(tx)) : TEXT(NULL)),
                  &changed, err);
     return rc == RC_OK && changed == 0 ? stale(&j, token, err) : rc;

@@ -1,0 +1,341 @@
+#include "advisor/jobs/answer_build.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "advisor/decide/explain.h"
+#include "advisor/jobs/jobs_internal.h"
+#include "advisor/jobs/stored_json.h"
+#include "advisor/jobs/study_events.h"
+#include "core/base/ident.h"
+#include "db/store_answers.h"
+#include "db/store_studies.h"
+
+enum { REJECTED_PAGE = 50, TEXT_BYTES_MAX = 16 * 1024 };
+
+/* ---- one candidate ---- */
+
+static const char *floor_verdict(const struct question *q, const struct recommend_outcome *o, uint32_t variant) {
+    bool undecided = false;
+    for (size_t i = 0; i < q->q.floor_count; i++) {
+        const struct check *c = &o->floor_checks[variant * q->q.floor_count + i];
+        if (c->verdict == VERDICT_BROKEN) {
+            return verdict_name(VERDICT_BROKEN);
+        }
+        undecided = undecided || c->verdict == VERDICT_UNDECIDED;
+    }
+    return q->q.floor_count == 0 ? NULL : verdict_name(undecided ? VERDICT_UNDECIDED : VERDICT_MET);
+}
+
+static enum rc accuracy_json(const struct question *q, const struct recommend_outcome *o, uint32_t variant, json_t **ret,
+                             struct err *err) {
+    const struct recommend_variant *v = &q->q.variants[variant];
+    struct accuracy_bounds b;
+    *ret = json_null();
+    if (v->accuracy_count == 0) {
+        return RC_OK;
+    }
+    const struct accuracy *a = &v->accuracies[0];
+    enum rc rc = accuracy_bound(a, q->q.confidence, &b, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    json_t *metrics = json_object();
+    for (size_t i = 0; i < v->accuracy_count; i++) {
+        json_object_set_new(metrics, metric_name(v->accuracies[i].metric), stored_number(v->accuracies[i].value));
+    }
+    return stored_give(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s?, s:s?, s:o}", "metric", metric_name(a->metric),
+                                 "value", stored_number(a->value), "lower", stored_number(b.lower), "upper",
+                                 stored_number(b.upper), "drop", stored_number(b.drop), "drop_upper",
+                                 stored_number(b.drop_upper), "n", (json_int_t)a->n, "test",
+                                 isnan(b.drop) ? NULL : b.test, "floor", floor_verdict(q, o, variant), "metrics", metrics),
+                       ret, err);
+}
+
+static json_t *latency_json(const struct latency *l) {
+    json_t *object = json_object();
+    for (int i = 0; i < LATENCY_COUNT; i++) {
+        const struct latency_point *p = &l->points[i];
+        if (l->n > 0 && isfinite(p->value_us)) {
+            json_object_set_new(object, latency_name((enum latency_figure)i), json_real((double)p->value_us));
+        }
+    }
+    json_object_set_new(object, "n", json_integer((json_int_t)l->n));
+    return object;
+}
+
+/* Single-stream figures as the worker reported them. */
+static json_t *single_stream_json(const char *result_json) {
+    json_t *result = stored_json(result_json);
+    json_t *latency =
+        json_object_get(json_object_get(json_object_get(result, "scenarios"), "single-stream"), "latency_us");
+    json_t *copy = json_is_object(latency) ? json_incref(latency) : json_null();
+    json_decref(result);
+    return copy;
+}
+
+static json_t *cost_json(const struct cost *c) {
+    return isfinite(c->value) ? json_pack("{s:o, s:o, s:o}", "value", stored_number(c->value), "low", stored_number(c->low),
+                                          "high", stored_number(c->high))
+                              : json_null();
+}
+
+static json_t *evidence_json(const struct question *q, uint32_t candidate) {
+    const char *evaluation = q->variants[q->q.candidates[candidate].variant].evaluation;
+    json_t *list = json_array();
+    if (evaluation) {
+        json_array_append_new(list, json_string(evaluation));
+    }
+    json_array_append_new(list, json_string(q->candidates[candidate].profile));
+    return list;
+}
+
+static json_t *text_json(struct buf *b, enum rc rc) {
+    return rc == RC_OK ? json_string(b->size ? b->data : "") : NULL;
+}
+
+static json_t *reason_json(const struct question *q, const struct recommend_outcome *o, uint32_t candidate,
+                           struct err *err) {
+    struct buf text;
+    buf_init(&text, TEXT_BYTES_MAX);
+    json_t *json = text_json(&text, explain_candidate(&q->q, o, candidate, &text, err));
+    buf_free(&text);
+    return json;
+}
+
+enum rc answer_candidate(const struct question *q, const struct recommend_outcome *o, uint32_t candidate, json_t **ret,
+                         struct err *err) {
+    const struct recommend_candidate *c = &q->q.candidates[candidate];
+    const struct recommend_variant *v = &q->q.variants[c->variant];
+    const struct recommend_machine *m = &q->q.machines[c->machine];
+    const struct cost *cost = &o->verdicts[candidate].cost;
+    json_t *accuracy = NULL, *reason = reason_json(q, o, candidate, err);
+    enum rc rc = reason ? accuracy_json(q, o, c->variant, &accuracy, err) : err->rc;
+    if (rc != RC_OK) {
+        json_decref(reason);
+        return rc;
+    }
+    json_t *json = json_pack("{s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:s, s:s, s:o}", "id", c->id, "variant", v->id, "recipe",
+                             v->recipe, "runtime", "instances", (int)c->instances, "threads", (int)c->threads, "batch",
+                             (int)c->batch, "machine_type", m->id, "machine", m->name, "accuracy", accuracy);
+    json_t *figures = json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:s, s:o, s:o}", "latency_us", latency_json(&c->latency),
+                                "single_stream_us", single_stream_json(q->candidates[candidate].result_json),
+                                "throughput_per_s", stored_number(c->throughput.per_s), "memory_mib",
+                                stored_number((double)c->memory_mib), "size_bytes", (json_int_t)v->size_bytes,
+                                o->in_usd ? "usd_per_million" : "machine_hours_per_million", cost_json(cost),
+                                o->in_usd ? "machine_hours_per_million" : "usd_per_million", json_null(), "provenance",
+                                "measured", "evidence", evidence_json(q, candidate), "reason", reason);
+    if (!json || !figures || json_object_update_missing(json, figures) != 0) {
+        json_decref(json);
+        json = NULL;
+    }
+    json_decref(figures);
+    return stored_give(json, ret, err);
+}
+
+/* ---- the whole ---- */
+
+static enum rc one_or_null(const struct question *q, const struct recommend_outcome *o, uint32_t candidate, json_t *answer,
+                           const char *key, struct err *err) {
+    json_t *json = NULL;
+    if (candidate == RECOMMEND_NONE) {
+        json_object_set_new(answer, key, json_null());
+        return RC_OK;
+    }
+    enum rc rc = answer_candidate(q, o, candidate, &json, err);
+    return rc == RC_OK && json_object_set_new(answer, key, json) != 0 ? err_memory(err) : rc;
+}
+
+static enum rc list_of(const struct question *q, const struct recommend_outcome *o, const uint32_t *candidates, size_t n,
+                       json_t *answer, const char *key, struct err *err) {
+    json_t *list = json_array();
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < n; i++) {
+        json_t *json = NULL;
+        rc = answer_candidate(q, o, candidates[i], &json, err);
+        json_array_append_new(list, json);
+    }
+    return json_object_set_new(answer, key, list) != 0 && rc == RC_OK ? err_memory(err) : rc;
+}
+
+/* A variant that never became a candidate has only its recipe and the reason. */
+static enum rc rejected_item(const struct question *q, const struct recommend_outcome *o, const struct recommend_rejected *r,
+                             json_t **ret, struct err *err) {
+    struct buf text;
+    json_t *json = NULL, *reason;
+    buf_init(&text, TEXT_BYTES_MAX);
+    enum rc rc = explain_rejected(&q->q, o, r, &text, err);
+    reason = text_json(&text, rc);
+    buf_free(&text);
+    if (rc == RC_OK && r->candidate != RECOMMEND_NONE) {
+        rc = answer_candidate(q, o, r->candidate, &json, err);
+    } else if (rc == RC_OK) {
+        const struct recommend_variant *v = &q->q.variants[r->variant];
+        rc = stored_give(json_pack("{s:s, s:s}", "variant", v->id, "recipe", v->recipe), &json, err);
+    }
+    if (rc != RC_OK) {
+        json_decref(reason);
+        return rc;
+    }
+    json_object_set_new(json, "reason", reason);
+    json_object_set_new(json, "reason_code", json_string(recommend_reason_name(r->reason)));
+    *ret = json;
+    return RC_OK;
+}
+
+static enum rc rejected_json(const struct question *q, const struct recommend_outcome *o, json_t *answer,
+                             struct err *err) {
+    json_t *items = json_array(), *reasons = json_object();
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < o->rejected_count && i < REJECTED_PAGE; i++) {
+        json_t *json = NULL;
+        rc = rejected_item(q, o, &o->rejected[i], &json, err);
+        json_array_append_new(items, json);
+    }
+    for (int i = 0; i < REASON_COUNT; i++) {
+        if (o->by_reason[i] > 0) {
+            json_object_set_new(reasons, recommend_reason_name((enum recommend_reason)i),
+                                json_integer((json_int_t)o->by_reason[i]));
+        }
+    }
+    json_t *next = o->rejected_count > REJECTED_PAGE ? json_integer(REJECTED_PAGE) : json_null();
+    json_t *rejected = json_pack("{s:I, s:o, s:o, s:o}", "total", (json_int_t)o->rejected_count, "by_reason", reasons,
+                                 "next", next, "items", items);
+    return json_object_set_new(answer, "rejected", rejected) != 0 && rc == RC_OK ? err_memory(err) : rc;
+}
+
+static enum rc relaxations_json(const struct question *q, const struct recommend_outcome *o, json_t *answer,
+                                struct err *err) {
+    json_t *list = json_array();
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < o->relaxation_count; i++) {
+        const struct recommend_relaxation *r = &o->relaxations[i];
+        struct buf text;
+        char limit[64];
+        buf_init(&text, TEXT_BYTES_MAX);
+        rc = explain_relaxation(&q->q, o, r, &text, err);
+        recommend_limit_text(&q->q, r->limit, limit, sizeof(limit));
+        const struct recommend_candidate *c = &q->q.candidates[r->candidate];
+        json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:s, s:o, s:o}", "limit", limit, "needed",
+                                              stored_number(r->needed), "configuration", c->id, "recipe",
+                                              q->q.variants[c->variant].recipe, "cost", cost_json(&r->cost), "text",
+                                              rc == RC_OK ? text_json(&text, rc) : json_null()));
+        buf_free(&text);
+    }
+    return json_object_set_new(answer, "relaxations", list) != 0 && rc == RC_OK ? err_memory(err) : rc;
+}
+
+static enum rc head_json(const struct question *q, const struct recommend_outcome *o, json_t *answer, struct err *err) {
+    struct buf text;
+    char id[IDENT_SIZE];
+    ident_random("rec", id);
+    buf_init(&text, TEXT_BYTES_MAX);
+    enum rc rc = explain_summary(&q->q, o, &text, err);
+    json_t *floors = json_array(), *budgets = json_array();
+    for (uint32_t i = 0; i < q->q.floor_count + q->q.budget_count; i++) {
+        char limit[64];
+        recommend_limit_text(&q->q, i, limit, sizeof(limit));
+        json_array_append_new(i < q->q.floor_count ? floors : budgets, json_string(limit));
+    }
+    json_t *head = json_pack(
+        "{s:s, s:s, s:o, s:s, s:{s:s, s:s}, s:o, s:o, s:b, s:o}", "id", id, "status", recommend_status_name(o->status),
+        "confidence", json_real(q->q.confidence), "summary", text.size ? text.data : "", "model", "id", q->model_id, "name",
+        q->model_name, "floors", floors, "budgets", budgets, "baseline_in_budget", (int)o->baseline_in_budget,
+        "tested", json_integer((json_int_t)o->tested));
+    buf_free(&text);
+    if (rc == RC_OK && (!head || json_object_update(answer, head) != 0)) {
+        rc = err_memory(err);
+    }
+    json_decref(head);
+    return rc;
+}
+
+static enum rc fill(const struct question *q, const struct recommend_outcome *o, json_t *a, struct err *err) {
+    char limit[64];
+    enum rc rc = head_json(q, o, a, err);
+    if (rc == RC_OK) {
+        rc = one_or_null(q, o, o->baseline, a, "baseline", err);
+    }
+    if (rc == RC_OK) {
+        rc = one_or_null(q, o, o->choice, a, "choice", err);
+    }
+    if (rc == RC_OK) {
+        rc = list_of(q, o, o->runners_up, o->runner_up_count, a, "runners_up", err);
+    }
+    if (rc == RC_OK) {
+        rc = list_of(q, o, o->frontier, o->frontier_count, a, "frontier", err);
+    }
+    if (rc == RC_OK) {
+        rc = list_of(q, o, o->undecided, o->undecided_count, a, "undecided", err);
+    }
+    if (rc == RC_OK) {
+        rc = rejected_json(q, o, a, err);
+    }
+    if (rc == RC_OK) {
+        rc = one_or_null(q, o, o->nearest_miss, a, "nearest_miss", err);
+    }
+    if (rc == RC_OK) {
+        rc = relaxations_json(q, o, a, err);
+    }
+    if (rc == RC_OK && o->binding != RECOMMEND_NONE) {
+        recommend_limit_text(&q->q, o->binding, limit, sizeof(limit));
+        json_object_set_new(a, "binding", json_string(limit));
+    } else if (rc == RC_OK) {
+        json_object_set_new(a, "binding", json_null());
+    }
+    return rc;
+}
+
+enum rc answer_build(const struct question *q, json_t **ret, struct err *err) {
+    struct recommend_outcome o;
+    enum rc rc = recommend_decide(&q->q, &o, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    json_t *answer = json_object();
+    rc = answer ? fill(q, &o, answer, err) : err_memory(err);
+    recommend_outcome_free(&o);
+    if (rc != RC_OK) {
+        json_decref(answer);
+        return rc;
+    }
+    *ret = answer;
+    return RC_OK;
+}
+
+/* ---- storing ---- */
+
+struct ending {
+    const char *study;
+    json_t *answer;
+};
+
+static enum rc end_study(struct store_tx *tx, void *user, struct err *err) {
+    const struct ending *e = user;
+    struct store_recommendation r = {.study = e->study};
+    struct store_study s;
+    r.id = json_string_value(json_object_get(e->answer, "id"));
+    enum rc rc = store_study_get(tx, e->study, &s, err);
+    if (rc == RC_OK) {
+        rc = stored_tx_text(tx, json_incref(e->answer), &r.answer_json, err);
+    }
+    if (rc == RC_OK) {
+        r.request_json = s.request_json;
+        rc = store_recommendation_add(tx, &r, err);
+    }
+    if (rc == RC_OK) {
+        rc = store_study_end(tx, e->study, "done", r.id, NULL, NULL, err);
+    }
+    return rc == RC_OK ? study_events_state(tx, e->study, "done", r.id, NULL, NULL, err) : rc;
+}
+
+enum rc answer_finish_study(struct store *s, const struct question *q, const char *study, struct err *err) {
+    struct ending e = {.study = study};
+    enum rc rc = answer_build(q, &e.answer, err);
+    if (rc == RC_OK) {
+        json_object_set_new(e.answer, "study", json_string(study));
+        rc = store_write(s, end_study, &e, err);
+        json_decref(e.answer);
+    }
+    return rc;
+}

@@ -1,0 +1,139 @@
+#include "advisor/jobs/jobs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "advisor/jobs/jobs_internal.h"
+#include "advisor/jobs/planner.h"
+#include "core/base/log.h"
+#include "db/store_blobs.h"
+#include "db/store_jobs.h"
+#include "db/store_studies.h"
+
+enum {
+    DEFAULT_LEASE_S = 30,
+    DEFAULT_COLLECT_S = 3600,
+    BLOB_AGE_MS = 24 * 3600 * 1000,
+    LOOK_EVERY_MS = 5000, /* at least, for leases that pass */
+};
+
+enum rc jobs_open(const struct jobs_opts *opts, struct jobs **ret, struct err *err) {
+    struct jobs *j = calloc(1, sizeof(*j));
+    if (!j) {
+        return err_memory(err);
+    }
+    struct store_opts store = {.folder = opts->folder, .now_ms = opts->now_ms, .now_user = opts->now_user};
+    j->lease_ms = 1000 * (int64_t)(opts->lease_s ? opts->lease_s : DEFAULT_LEASE_S);
+    j->collect_ms = 1000 * (int64_t)(opts->collect_s ? opts->collect_s : DEFAULT_COLLECT_S);
+    atomic_init(&j->stopping, false);
+    enum rc rc = store_open(&store, &j->store, err);
+    if (rc != RC_OK) {
+        free(j);
+        return rc;
+    }
+    *ret = j;
+    return RC_OK;
+}
+
+struct store *jobs_store(struct jobs *j) {
+    return j->store;
+}
+
+static enum rc requeue(struct store_tx *tx, void *user, struct err *err) {
+    return store_jobs_requeue_expired(tx, user, err);
+}
+
+/* Ids of the open studies, copied out of the transaction; free() them and the list. */
+static enum rc open_studies(struct store *s, char ***ret, size_t *n, struct err *err) {
+    struct store_tx *tx;
+    struct store_study *rows;
+    enum rc rc = store_read_begin(s, &tx, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = store_studies_open(tx, &rows, n, err);
+    char **ids = rc == RC_OK ? calloc(*n + 1, sizeof(*ids)) : NULL;
+    if (rc == RC_OK && !ids) {
+        rc = err_memory(err);
+    }
+    for (size_t i = 0; rc == RC_OK && i < *n; i++) {
+        ids[i] = strdup(rows[i].id);
+        rc = ids[i] ? RC_OK : err_memory(err);
+    }
+    store_read_end(tx);
+    *ret = ids;
+    return rc;
+}
+
+enum rc jobs_step(struct jobs *j, struct err *err) {
+    char **ids = NULL;
+    size_t n = 0;
+    int64_t requeued = 0;
+    enum rc rc = store_write(j->store, requeue, &requeued, err);
+    if (rc == RC_OK && requeued > 0) {
+        log_event(LOG_WARN, "leases_lost", " jobs=%lld", (long long)requeued);
+    }
+    if (rc == RC_OK) {
+        rc = open_studies(j->store, &ids, &n, err);
+    }
+    for (size_t i = 0; ids && i < n && ids[i]; i++) {
+        if (rc == RC_OK && !atomic_load(&j->stopping)) {
+            rc = planner_advance(j->store, ids[i], err);
+        }
+        free(ids[i]);
+    }
+    free(ids);
+    return rc;
+}
+
+static void collect_blobs(struct jobs *j) {
+    int64_t now_ms = store_now_ms(j->store);
+    uint64_t removed = 0;
+    struct err err;
+    if (now_ms < j->next_collect_ms) {
+        return;
+    }
+    j->next_collect_ms = now_ms + j->collect_ms;
+    if (store_blobs_collect(j->store, BLOB_AGE_MS, &removed, &err) == RC_OK && removed > 0) {
+        log_event(LOG_INFO, "blobs_collected", " removed=%llu", (unsigned long long)removed);
+    }
+}
+
+static void *planner_main(void *user) {
+    struct jobs *j = user;
+    char quoted[600];
+    while (!atomic_load(&j->stopping)) {
+        uint64_t seen = store_changes(j->store);
+        struct err err = {0};
+        if (jobs_step(j, &err) != RC_OK) {
+            log_event(LOG_ERROR, "planner_failed", " code=%s text=%s", rc_name(err.rc),
+                      log_quote(err.text, quoted, sizeof(quoted)));
+        }
+        collect_blobs(j);
+        if (!atomic_load(&j->stopping)) {
+            store_wait_change(j->store, seen, LOOK_EVERY_MS);
+        }
+    }
+    return NULL;
+}
+
+enum rc jobs_start(struct jobs *j, struct err *err) {
+    if (pthread_create(&j->planner, NULL, planner_main, j) != 0) {
+        return err_set(err, RC_IO, "the planner thread could not be started; is the limit on processes reached?");
+    }
+    j->planner_runs = true;
+    return RC_OK;
+}
+
+void jobs_close(struct jobs *j) {
+    if (!j) {
+        return;
+    }
+    atomic_store(&j->stopping, true);
+    if (j->planner_runs) {
+        store_wake(j->store);
+        pthread_join(j->planner, NULL);
+    }
+    store_close(j->store);
+    free(j);
+}

@@ -1,0 +1,59 @@
+/* question.h -- from what is stored to the plain structs that advisor/decide answers. */
+#pragma once
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "advisor/decide/recommend.h"
+#include "advisor/jobs/figures.h"
+#include "advisor/jobs/limits.h"
+#include "core/base/arena.h"
+#include "core/base/err.h"
+#include "db/store.h"
+
+/* The scenario that budgets and cost are judged by: all instances busy. */
+#define QUESTION_SCENARIO "offline"
+
+struct question_scope {
+    const char *study;   /* its variants, dataset and machine types; NULL = everything of `model` */
+    const char *model;   /* without a study */
+    const char *dataset; /* without a study; NULL = the one the baseline was evaluated on last */
+    const json_t *limits; /* object with "floors" and "budgets" */
+    const json_t *machine_types; /* array of ids; NULL or empty = all */
+    const json_t *targets;       /* array of ids whose machine types are meant; NULL or empty = all */
+    double confidence;
+    double price_per_hour; /* NAN = each machine's own */
+    int64_t threads;       /* configurations that use at most so many; 0 = any */
+};
+
+/* What belongs to a variant or candidate of the question beside what decides. */
+struct question_variant {
+    const char *evaluation; /* NULL: not evaluated */
+    struct figures_accuracies accuracies;
+};
+
+struct question_candidate {
+    const char *profile;
+    const char *result_json; /* of the profile */
+};
+
+struct question {
+    struct recommend_question q;
+    struct question_variant *variants;     /* [q.variant_count] */
+    struct question_candidate *candidates; /* [q.candidate_count] */
+    const char *model_id, *model_name;
+    /* owned */
+    struct limits limits;
+    struct arena *arena;
+    struct recommend_machine *machines_list;
+    struct recommend_variant *variants_list;
+    struct recommend_candidate *candidates_list;
+};
+
+/* Blocking; may summarise scores that nobody asked for before. Must not be called inside a transaction. RC_NOT_FOUND: the study
+ * or model is not there, or nothing of it was measured. Release with question_free. */
+MUST_USE enum rc question_build(struct store *s, const struct question_scope *scope, struct question **ret, struct err *err);
+void question_free(struct question *q); /* NULL is fine */
+
+/* Reads "confidence" and "price_per_hour" of a request into the scope (0.95 and NAN where absent). */
+MUST_USE enum rc question_read_numbers(const json_t *body, struct question_scope *scope, struct err *err);
