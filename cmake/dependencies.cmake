@@ -36,6 +36,7 @@ else()
   set(llhttp /usr/share/llhttp)
   add_library(dep_llhttp STATIC ${llhttp}/api.c ${llhttp}/http.c ${llhttp}/llhttp.c)
   target_include_directories(dep_llhttp SYSTEM PUBLIC /usr/share/include/llhttp)
+  target_compile_definitions(dep_llhttp PRIVATE LLHTTP_STRICT_MODE=1) # as Debian 13's is
   target_compile_options(dep_llhttp PRIVATE -w)
 endif()
 

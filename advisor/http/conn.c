@@ -140,7 +140,10 @@ struct conn {
 };
 
 static void conn_step(struct conn *c, enum conn_event event);
-static size_t unparsed(const struct conn *c);
+
+static size_t unparsed(const struct conn *c) {
+    return c->in.size - c->parsed;
+}
 
 /* ---- the parser's callbacks: they record ---- */
 
@@ -363,10 +366,6 @@ static void head_complete(struct conn *c) {
 }
 
 /* ---- input ---- */
-
-static size_t unparsed(const struct conn *c) {
-    return c->in.size - c->parsed;
-}
 
 static bool is_parsing(const struct conn *c) {
     if (c->state == STATE_BODY) {
