@@ -5,6 +5,9 @@ target_compile_definitions(pare_settings INTERFACE _GNU_SOURCE PARE_VERSION="${P
 target_compile_options(pare_settings INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -Wno-format-truncation -Werror
   -fno-strict-aliasing)
+if(CMAKE_C_COMPILER_ID MATCHES Clang)
+  target_compile_options(pare_settings INTERFACE -Wno-unknown-warning-option)
+endif()
 target_link_libraries(pare_settings INTERFACE pthread)
 if(PARE_SANITIZE)
   target_compile_options(pare_settings INTERFACE -fsanitize=${PARE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
