@@ -66,7 +66,7 @@
       "INSERT INTO targets (id, name, machine_type, fingerprint_json, last_seen_ms, created_ms) "            \
       "VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (id) DO UPDATE SET "                                      \
       "fingerprint_json = excluded.fingerprint_json, last_seen_ms = excluded.last_seen_ms")                  \
-    X(TARGET_SEEN, "UPDATE targets SET last_seen_ms = ?2 WHERE id = ?1 AND last_seen_ms < ?2 - 10000")                                     \
+    X(TARGET_SEEN, "UPDATE targets SET last_seen_ms = ?2 WHERE id = ?1 AND last_seen_ms < ?2 - 10000")       \
     X(TARGET_GET, "SELECT id, name, machine_type, fingerprint_json, last_seen_ms, created_ms "               \
                   "FROM targets WHERE id = ?1")                                                              \
     X(TARGETS_LIST, "SELECT id, name, machine_type, fingerprint_json, last_seen_ms, created_ms "             \
@@ -128,7 +128,8 @@
                     "ORDER BY rowid")                                                                        \
     X(STUDY_START, "UPDATE studies SET state = 'running' WHERE id = ?1 AND state = 'queued'")                \
     X(STUDY_PLAN, "UPDATE studies SET plan_json = ?2 WHERE id = ?1 AND state IN ('queued', 'running')")      \
-    X(STUDY_PROGRESS, "UPDATE studies SET done = ?2, total = ?3 WHERE id = ?1 AND (done <> ?2 OR total <> ?3)") \
+    X(STUDY_PROGRESS,                                                                                        \
+      "UPDATE studies SET done = ?2, total = ?3 WHERE id = ?1 AND (done <> ?2 OR total <> ?3)")              \
     X(STUDY_END, "UPDATE studies SET state = ?2, recommendation = ?3, error_code = ?4, error_text = ?5, "    \
                  "finished_ms = ?6 WHERE id = ?1 AND state IN ('queued', 'running')")                        \
     X(STUDY_VARIANT_ADD, "INSERT INTO study_variants (study, position, variant) VALUES (?1, ?2, ?3)")        \

@@ -183,8 +183,9 @@ enum rc store_job_fail(struct store_tx *tx, const char *id, int64_t token, const
     bool final = strcmp(*state, "queued") != 0;
     int64_t changed = 0;
     rc = sql_run(tx, SQL_JOB_FAIL,
-                 ARGS(TEXT(id), INT(token), TEXT(*state), INT(j.crashes + (f->kind == FAILURE_CRASH)), TEXT(f->code),
-                      TEXT(f->text), TEXT(f->log), final ? INT(store_tx_now_ms(tx)) : TEXT(NULL)),
+                 ARGS(TEXT(id), INT(token), TEXT(*state), INT(j.crashes + (f->kind == FAILURE_CRASH)),
+                      TEXT(f->code), TEXT(f->text), TEXT(f->log),
+                      final ? INT(store_tx_now_ms(tx)) : TEXT(NULL)),
                  &changed, err);
     return rc == RC_OK && changed == 0 ? stale(&j, token, err) : rc;
 }

@@ -59,7 +59,8 @@ MUST_USE enum rc store_job_heartbeat(struct store_tx *tx, const char *id, int64_
 MUST_USE enum rc store_job_finish(struct store_tx *tx, const char *id, int64_t token, const char *result_json,
                                   bool *repeated, struct err *err);
 
-/* By its own error, that would come again; a crash or its surroundings, which counts; somebody's doing, which does not. */
+/* By its own error, that would come again; a crash or its surroundings, which counts; somebody's doing, which
+ * does not. */
 enum store_failure_kind { FAILURE_FINAL, FAILURE_CRASH, FAILURE_ABANDONED };
 
 struct store_failure {

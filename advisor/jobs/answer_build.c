@@ -15,7 +15,8 @@ enum { REJECTED_PAGE = 50, TEXT_BYTES_MAX = 16 * 1024 };
 
 /* ---- one candidate ---- */
 
-static const char *floor_verdict(const struct question *q, const struct recommend_outcome *o, uint32_t variant) {
+static const char *floor_verdict(const struct question *q, const struct recommend_outcome *o,
+                                 uint32_t variant) {
     bool undecided = false;
     for (size_t i = 0; i < q->q.floor_count; i++) {
         const struct check *c = &o->floor_checks[variant * q->q.floor_count + i];
@@ -27,8 +28,8 @@ static const char *floor_verdict(const struct question *q, const struct recommen
     return q->q.floor_count == 0 ? NULL : verdict_name(undecided ? VERDICT_UNDECIDED : VERDICT_MET);
 }
 
-static enum rc accuracy_json(const struct question *q, const struct recommend_outcome *o, uint32_t variant, json_t **ret,
-                             struct err *err) {
+static enum rc accuracy_json(const struct question *q, const struct recommend_outcome *o, uint32_t variant,
+                             json_t **ret, struct err *err) {
     const struct recommend_variant *v = &q->q.variants[variant];
     struct accuracy_bounds b;
     *ret = json_null();
@@ -42,13 +43,15 @@ static enum rc accuracy_json(const struct question *q, const struct recommend_ou
     }
     json_t *metrics = json_object();
     for (size_t i = 0; i < v->accuracy_count; i++) {
-        json_object_set_new(metrics, metric_name(v->accuracies[i].metric), stored_number(v->accuracies[i].value));
+        json_object_set_new(metrics, metric_name(v->accuracies[i].metric),
+                            stored_number(v->accuracies[i].value));
     }
-    return stored_give(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s?, s:s?, s:o}", "metric", metric_name(a->metric),
-                                 "value", stored_number(a->value), "lower", stored_number(b.lower), "upper",
-                                 stored_number(b.upper), "drop", stored_number(b.drop), "drop_upper",
-                                 stored_number(b.drop_upper), "n", (json_int_t)a->n, "test",
-                                 isnan(b.drop) ? NULL : b.test, "floor", floor_verdict(q, o, variant), "metrics", metrics),
+    return stored_give(json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s?, s:s?, s:o}", "metric",
+                                 metric_name(a->metric), "value", stored_number(a->value), "lower",
+                                 stored_number(b.lower), "upper", stored_number(b.upper), "drop",
+                                 stored_number(b.drop), "drop_upper", stored_number(b.drop_upper), "n",
+                                 (json_int_t)a->n, "test", isnan(b.drop) ? NULL : b.test, "floor",
+                                 floor_verdict(q, o, variant), "metrics", metrics),
                        ret, err);
 }
 
@@ -75,8 +78,8 @@ static json_t *single_stream_json(const char *result_json) {
 }
 
 static json_t *cost_json(const struct cost *c) {
-    return isfinite(c->value) ? json_pack("{s:o, s:o, s:o}", "value", stored_number(c->value), "low", stored_number(c->low),
-                                          "high", stored_number(c->high))
+    return isfinite(c->value) ? json_pack("{s:o, s:o, s:o}", "value", stored_number(c->value), "low",
+                                          stored_number(c->low), "high", stored_number(c->high))
                               : json_null();
 }
 
@@ -103,8 +106,8 @@ static json_t *reason_json(const struct question *q, const struct recommend_outc
     return json;
 }
 
-enum rc answer_candidate(const struct question *q, const struct recommend_outcome *o, uint32_t candidate, json_t **ret,
-                         struct err *err) {
+enum rc answer_candidate(const struct question *q, const struct recommend_outcome *o, uint32_t candidate,
+                         json_t **ret, struct err *err) {
     const struct recommend_candidate *c = &q->q.candidates[candidate];
     const struct recommend_variant *v = &q->q.variants[c->variant];
     const struct recommend_machine *m = &q->q.machines[c->machine];
@@ -115,16 +118,17 @@ enum rc answer_candidate(const struct question *q, const struct recommend_outcom
         json_decref(reason);
         return rc;
     }
-    json_t *json = json_pack("{s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:s, s:s, s:o}", "id", c->id, "variant", v->id, "recipe",
-                             v->recipe, "runtime", "instances", (int)c->instances, "threads", (int)c->threads, "batch",
-                             (int)c->batch, "machine_type", m->id, "machine", m->name, "accuracy", accuracy);
-    json_t *figures = json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:s, s:o, s:o}", "latency_us", latency_json(&c->latency),
-                                "single_stream_us", single_stream_json(q->candidates[candidate].result_json),
-                                "throughput_per_s", stored_number(c->throughput.per_s), "memory_mib",
-                                stored_number((double)c->memory_mib), "size_bytes", (json_int_t)v->size_bytes,
-                                o->in_usd ? "usd_per_million" : "machine_hours_per_million", cost_json(cost),
-                                o->in_usd ? "machine_hours_per_million" : "usd_per_million", json_null(), "provenance",
-                                "measured", "evidence", evidence_json(q, candidate), "reason", reason);
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:s, s:s, s:o}", "id", c->id, "variant", v->id,
+                  "recipe", v->recipe, "runtime", "instances", (int)c->instances, "threads", (int)c->threads,
+                  "batch", (int)c->batch, "machine_type", m->id, "machine", m->name, "accuracy", accuracy);
+    json_t *figures = json_pack(
+        "{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:s, s:o, s:o}", "latency_us", latency_json(&c->latency),
+        "single_stream_us", single_stream_json(q->candidates[candidate].result_json), "throughput_per_s",
+        stored_number(c->throughput.per_s), "memory_mib", stored_number((double)c->memory_mib), "size_bytes",
+        (json_int_t)v->size_bytes, o->in_usd ? "usd_per_million" : "machine_hours_per_million",
+        cost_json(cost), o->in_usd ? "machine_hours_per_million" : "usd_per_million", json_null(),
+        "provenance", "measured", "evidence", evidence_json(q, candidate), "reason", reason);
     if (!json || !figures || json_object_update_missing(json, figures) != 0) {
         json_decref(json);
         json = NULL;
@@ -135,8 +139,8 @@ enum rc answer_candidate(const struct question *q, const struct recommend_outcom
 
 /* ---- the whole ---- */
 
-static enum rc one_or_null(const struct question *q, const struct recommend_outcome *o, uint32_t candidate, json_t *answer,
-                           const char *key, struct err *err) {
+static enum rc one_or_null(const struct question *q, const struct recommend_outcome *o, uint32_t candidate,
+                           json_t *answer, const char *key, struct err *err) {
     json_t *json = NULL;
     if (candidate == RECOMMEND_NONE) {
         json_object_set_new(answer, key, json_null());
@@ -146,8 +150,9 @@ static enum rc one_or_null(const struct question *q, const struct recommend_outc
     return rc == RC_OK && json_object_set_new(answer, key, json) != 0 ? err_memory(err) : rc;
 }
 
-static enum rc list_of(const struct question *q, const struct recommend_outcome *o, const uint32_t *candidates, size_t n,
-                       json_t *answer, const char *key, struct err *err) {
+static enum rc list_of(const struct question *q, const struct recommend_outcome *o,
+                       const uint32_t *candidates, size_t n, json_t *answer, const char *key,
+                       struct err *err) {
     json_t *list = json_array();
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
@@ -159,8 +164,8 @@ static enum rc list_of(const struct question *q, const struct recommend_outcome 
 }
 
 /* A variant that never became a candidate has only its recipe and the reason. */
-static enum rc rejected_item(const struct question *q, const struct recommend_outcome *o, const struct recommend_rejected *r,
-                             json_t **ret, struct err *err) {
+static enum rc rejected_item(const struct question *q, const struct recommend_outcome *o,
+                             const struct recommend_rejected *r, json_t **ret, struct err *err) {
     struct buf text;
     json_t *json = NULL, *reason;
     buf_init(&text, TEXT_BYTES_MAX);
@@ -199,8 +204,8 @@ static enum rc rejected_json(const struct question *q, const struct recommend_ou
         }
     }
     json_t *next = o->rejected_count > REJECTED_PAGE ? json_integer(REJECTED_PAGE) : json_null();
-    json_t *rejected = json_pack("{s:I, s:o, s:o, s:o}", "total", (json_int_t)o->rejected_count, "by_reason", reasons,
-                                 "next", next, "items", items);
+    json_t *rejected = json_pack("{s:I, s:o, s:o, s:o}", "total", (json_int_t)o->rejected_count, "by_reason",
+                                 reasons, "next", next, "items", items);
     return json_object_set_new(answer, "rejected", rejected) != 0 && rc == RC_OK ? err_memory(err) : rc;
 }
 
@@ -218,14 +223,15 @@ static enum rc relaxations_json(const struct question *q, const struct recommend
         const struct recommend_candidate *c = &q->q.candidates[r->candidate];
         json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:s, s:o, s:o}", "limit", limit, "needed",
                                               stored_number(r->needed), "configuration", c->id, "recipe",
-                                              q->q.variants[c->variant].recipe, "cost", cost_json(&r->cost), "text",
-                                              rc == RC_OK ? text_json(&text, rc) : json_null()));
+                                              q->q.variants[c->variant].recipe, "cost", cost_json(&r->cost),
+                                              "text", rc == RC_OK ? text_json(&text, rc) : json_null()));
         buf_free(&text);
     }
     return json_object_set_new(answer, "relaxations", list) != 0 && rc == RC_OK ? err_memory(err) : rc;
 }
 
-static enum rc head_json(const struct question *q, const struct recommend_outcome *o, json_t *answer, struct err *err) {
+static enum rc head_json(const struct question *q, const struct recommend_outcome *o, json_t *answer,
+                         struct err *err) {
     struct buf text;
     char id[IDENT_SIZE];
     ident_random("rec", id);
@@ -237,11 +243,11 @@ static enum rc head_json(const struct question *q, const struct recommend_outcom
         recommend_limit_text(&q->q, i, limit, sizeof(limit));
         json_array_append_new(i < q->q.floor_count ? floors : budgets, json_string(limit));
     }
-    json_t *head = json_pack(
-        "{s:s, s:s, s:o, s:s, s:{s:s, s:s}, s:o, s:o, s:b, s:o}", "id", id, "status", recommend_status_name(o->status),
-        "confidence", json_real(q->q.confidence), "summary", text.size ? text.data : "", "model", "id", q->model_id, "name",
-        q->model_name, "floors", floors, "budgets", budgets, "baseline_in_budget", (int)o->baseline_in_budget,
-        "tested", json_integer((json_int_t)o->tested));
+    json_t *head = json_pack("{s:s, s:s, s:o, s:s, s:{s:s, s:s}, s:o, s:o, s:b, s:o}", "id", id, "status",
+                             recommend_status_name(o->status), "confidence", json_real(q->q.confidence),
+                             "summary", text.size ? text.data : "", "model", "id", q->model_id, "name",
+                             q->model_name, "floors", floors, "budgets", budgets, "baseline_in_budget",
+                             (int)o->baseline_in_budget, "tested", json_integer((json_int_t)o->tested));
     buf_free(&text);
     if (rc == RC_OK && (!head || json_object_update(answer, head) != 0)) {
         rc = err_memory(err);

@@ -9,12 +9,13 @@
 #include "db/store.h"
 
 /* The object of one candidate: the shape of "choice", with "reason" in plain words. */
-MUST_USE enum rc answer_candidate(const struct question *q, const struct recommend_outcome *o, uint32_t candidate,
-                                  json_t **ret, struct err *err);
+MUST_USE enum rc answer_candidate(const struct question *q, const struct recommend_outcome *o,
+                                  uint32_t candidate, json_t **ret, struct err *err);
 
 /* Decides and builds the whole answer under a new id. */
 MUST_USE enum rc answer_build(const struct question *q, json_t **ret, struct err *err);
 
-/* Builds the question's answer of a study and stores it with the end of the study (state done), in one transaction. RC_CONFLICT:
- * the study has ended meanwhile. */
-MUST_USE enum rc answer_finish_study(struct store *s, const struct question *q, const char *study, struct err *err);
+/* Builds the question's answer of a study and stores it with the end of the study (state done), in one
+ * transaction. RC_CONFLICT: the study has ended meanwhile. */
+MUST_USE enum rc answer_finish_study(struct store *s, const struct question *q, const char *study,
+                                     struct err *err);

@@ -169,7 +169,8 @@ static enum rc read_one_score(struct store *s, struct completion *c, const json_
     return figures_check_scores(s, sc, err);
 }
 
-static enum rc read_evaluate(struct store *s, struct completion *c, const struct store_job *job, struct err *err) {
+static enum rc read_evaluate(struct store *s, struct completion *c, const struct store_job *job,
+                             struct err *err) {
     json_t *scores, *metrics, *entry;
     const char *primary = NULL;
     size_t i;
@@ -205,13 +206,13 @@ static enum rc read_evaluate(struct store *s, struct completion *c, const struct
     return stored_text(json_object_get(c->subject, "split"), &c->split_text, err);
 }
 
-static enum rc add_figures(struct store *s, struct completion *c, const struct store_samples *sample, double per_s,
-                           struct err *err) {
+static enum rc add_figures(struct store *s, struct completion *c, const struct store_samples *sample,
+                           double per_s, struct err *err) {
     for (size_t i = 0; i < LATENCY_CONFIDENCE_COUNT; i++) {
         struct figures_scenario f;
         struct buf *packed = &c->packed[c->n_figures];
-        enum rc rc =
-            figures_from_samples(s, sample->sha256, (size_t)sample->n, per_s, LATENCY_CONFIDENCES[i], &f, err);
+        enum rc rc = figures_from_samples(s, sample->sha256, (size_t)sample->n, per_s, LATENCY_CONFIDENCES[i],
+                                          &f, err);
         buf_init(packed, PACKED_MAX);
         if (rc == RC_OK) {
             rc = latency_pack(&f.latency, packed, err);
@@ -259,9 +260,10 @@ static enum rc read_scenario(struct store *s, struct completion *c, const char *
     }
     struct store_samples *sample = &c->samples[c->n_samples++];
     *sample = (struct store_samples){kept, f->sha256, f->bytes / (int64_t)sizeof(float)};
-    return sample->n == n ? add_figures(s, c, sample, per_s, err)
-                          : err_set(err, RC_INPUT, "scenario %s: %lld samples are reported and the file holds %lld", kept,
-                                    (long long)n, (long long)sample->n);
+    return sample->n == n
+               ? add_figures(s, c, sample, per_s, err)
+               : err_set(err, RC_INPUT, "scenario %s: %lld samples are reported and the file holds %lld",
+                         kept, (long long)n, (long long)sample->n);
 }
 
 static void read_counters(struct completion *c) {
@@ -274,7 +276,8 @@ static void read_counters(struct completion *c) {
     }
 }
 
-static enum rc read_profile(struct store *s, struct completion *c, const struct store_job *job, struct err *err) {
+static enum rc read_profile(struct store *s, struct completion *c, const struct store_job *job,
+                            struct err *err) {
     json_t *scenarios, *entry;
     const char *name;
     enum rc rc = json_get_object(c->result, "scenarios", &scenarios, err);
@@ -298,16 +301,17 @@ static enum rc read_profile(struct store *s, struct completion *c, const struct 
     return RC_OK;
 }
 
-enum rc completion_read(struct store *s, const struct store_job *job, const json_t *result, const json_t *files,
-                        struct completion **ret, struct err *err) {
+enum rc completion_read(struct store *s, const struct store_job *job, const json_t *result,
+                        const json_t *files, struct completion **ret, struct err *err) {
     struct completion *c = calloc(1, sizeof(*c));
     if (!c) {
         return err_memory(err);
     }
     c->result = json_deep_copy(result);
     c->subject = stored_json(job->subject_json);
-    enum rc rc = json_is_object(c->result) && c->subject ? stored_text(c->result, &c->result_text, err)
-                                                         : err_set(err, RC_INPUT, "the result is not an object");
+    enum rc rc = json_is_object(c->result) && c->subject
+                     ? stored_text(c->result, &c->result_text, err)
+                     : err_set(err, RC_INPUT, "the result is not an object");
     if (rc == RC_OK && strlen(c->result_text) > RESULT_BYTES_MAX) {
         rc = err_set(err, RC_INPUT, "the result is longer than %d bytes", (int)RESULT_BYTES_MAX);
     }
@@ -340,14 +344,16 @@ static enum rc store_evaluation(struct store_tx *tx, const struct completion *c,
 }
 
 static enum rc store_profile(struct store_tx *tx, const struct completion *c, struct err *err) {
-    struct store_profile p = {
-        .id = subject(c, "profile"), .configuration = subject(c, "configuration"), .result_json = c->result_text};
+    struct store_profile p = {.id = subject(c, "profile"),
+                              .configuration = subject(c, "configuration"),
+                              .result_json = c->result_text};
     struct store_profile_parts parts = {c->samples,   c->figures,   c->counters,
                                         c->n_samples, c->n_figures, c->n_counters};
     return store_profile_add(tx, &p, &parts, err);
 }
 
-enum rc completion_store(struct store_tx *tx, const struct completion *c, const struct store_job *job, struct err *err) {
+enum rc completion_store(struct store_tx *tx, const struct completion *c, const struct store_job *job,
+                         struct err *err) {
     enum rc rc = RC_OK;
     if (strcmp(job->kind, "inspect") == 0) {
         int64_t examples = json_integer_value(json_object_get(c->result, "examples"));
@@ -369,7 +375,8 @@ void completion_summarise(struct store *s, const struct completion *c) {
     if (!evaluation || !baseline) {
         return;
     }
-    if (figures_accuracies(s, evaluation, strcmp(evaluation, baseline) == 0 ? "" : baseline, &a, &err) == RC_OK) {
+    if (figures_accuracies(s, evaluation, strcmp(evaluation, baseline) == 0 ? "" : baseline, &a, &err) ==
+        RC_OK) {
         figures_accuracies_release(&a);
     }
 }

@@ -17,13 +17,18 @@
 #include "db/store_work.h"
 #include "profiler/agent/machine_type.h"
 
-enum { FINGERPRINT_BYTES_MAX = 64 * 1024, LOG_BYTES_MAX = 32 * 1024, TEXT_BYTES_MAX = 1024, WAIT_S_MAX = 120 };
+enum {
+    FINGERPRINT_BYTES_MAX = 64 * 1024,
+    LOG_BYTES_MAX = 32 * 1024,
+    TEXT_BYTES_MAX = 1024,
+    WAIT_S_MAX = 120
+};
 
 /* ---- register ---- */
 
 struct registration {
     const char *name;
-    char *fingerprint; /* owned */
+    char *fingerprint;     /* owned */
     double price_per_hour; /* NAN = none */
     struct machine_type type;
     char id[IDENT_SIZE];
@@ -44,7 +49,8 @@ static enum rc keep_price(struct store_tx *tx, const struct registration *r, str
 
 static enum rc register_target(struct store_tx *tx, void *user, struct err *err) {
     const struct registration *r = user;
-    struct store_machine_type m = {.id = r->type.id, .name = r->type.name, .fingerprint_json = r->fingerprint};
+    struct store_machine_type m = {
+        .id = r->type.id, .name = r->type.name, .fingerprint_json = r->fingerprint};
     struct store_target t = {
         .id = r->id, .name = r->name, .machine_type = r->type.id, .fingerprint_json = r->fingerprint};
     enum rc rc = store_machine_type_add(tx, &m, err);
@@ -99,8 +105,8 @@ enum rc dispatch_register(struct jobs *j, const json_t *body, json_t **ret, stru
         return rc;
     }
     log_event(LOG_INFO, "target_registered", " target=%s machine_type=%s", r.id, r.type.id);
-    return stored_give(json_pack("{s:s, s:s, s:I}", "target_id", r.id, "machine_type_id", r.type.id, "lease_s",
-                                 (json_int_t)(j->lease_ms / 1000)),
+    return stored_give(json_pack("{s:s, s:s, s:I}", "target_id", r.id, "machine_type_id", r.type.id,
+                                 "lease_s", (json_int_t)(j->lease_ms / 1000)),
                        ret, err);
 }
 
@@ -114,8 +120,9 @@ struct claim {
 };
 
 static json_t *job_json(const struct store_job *job, const char *study) {
-    return json_pack("{s:{s:s, s:I, s:s, s:s?, s:s, s:o}}", "job", "id", job->id, "token", (json_int_t)job->token, "kind",
-                     job->kind, "study_id", study, "label", job->label, "spec", stored_json(job->spec_json));
+    return json_pack("{s:{s:s, s:I, s:s, s:s?, s:s, s:o}}", "job", "id", job->id, "token",
+                     (json_int_t)job->token, "kind", job->kind, "study_id", study, "label", job->label,
+                     "spec", stored_json(job->spec_json));
 }
 
 static enum rc claim_job(struct store_tx *tx, void *user, struct err *err) {
@@ -182,7 +189,8 @@ enum rc dispatch_claim(struct jobs *j, const json_t *body, json_t **ret, struct 
     if (c.answer) {
         const json_t *job = json_object_get(c.answer, "job");
         log_event(LOG_INFO, "job_claimed", " job=%s kind=%s target=%s token=%lld",
-                  json_string_value(json_object_get(job, "id")), json_string_value(json_object_get(job, "kind")), c.target,
+                  json_string_value(json_object_get(job, "id")),
+                  json_string_value(json_object_get(job, "kind")), c.target,
                   (long long)json_integer_value(json_object_get(job, "token")));
     }
     *ret = c.answer;
@@ -201,7 +209,8 @@ struct beat {
 static enum rc heartbeat_job(struct store_tx *tx, void *user, struct err *err) {
     struct beat *b = user;
     struct store_job job;
-    enum rc rc = store_job_heartbeat(tx, b->job, b->token, b->lease_ms, b->fraction, b->text, &b->cancel, err);
+    enum rc rc =
+        store_job_heartbeat(tx, b->job, b->token, b->lease_ms, b->fraction, b->text, &b->cancel, err);
     if (rc == RC_OK) {
         rc = store_job_get(tx, b->job, &job, err);
     }
@@ -211,7 +220,8 @@ static enum rc heartbeat_job(struct store_tx *tx, void *user, struct err *err) {
     return rc == RC_OK && !b->cancel ? study_events_progress(tx, &job, b->fraction, b->text, err) : rc;
 }
 
-enum rc dispatch_heartbeat(struct jobs *j, const char *job_id, const json_t *body, json_t **ret, struct err *err) {
+enum rc dispatch_heartbeat(struct jobs *j, const char *job_id, const json_t *body, json_t **ret,
+                           struct err *err) {
     static const char *const keys[] = {"token", "fraction", "text", NULL};
     struct beat b = {.job = job_id, .lease_ms = j->lease_ms, .text = ""};
     enum rc rc = json_only_keys(body, keys, err);
@@ -244,8 +254,10 @@ struct failing {
     bool repeated;
 };
 
-/* A compression that failed for good makes its variant a failed one; other kinds are looked up among the study's jobs. */
-static enum rc fail_product(struct store_tx *tx, const struct store_job *job, const char *text, struct err *err) {
+/* A compression that failed for good makes its variant a failed one; other kinds are looked up among the
+ * study's jobs. */
+static enum rc fail_product(struct store_tx *tx, const struct store_job *job, const char *text,
+                            struct err *err) {
     if (strcmp(job->kind, "compress") != 0) {
         return RC_OK;
     }
@@ -289,7 +301,8 @@ static const char *known_code(const char *code) {
     return rc_name(rc_from_name(code));
 }
 
-enum rc dispatch_failure(struct jobs *j, const char *job_id, const json_t *body, json_t **ret, struct err *err) {
+enum rc dispatch_failure(struct jobs *j, const char *job_id, const json_t *body, json_t **ret,
+                         struct err *err) {
     static const char *const keys[] = {"token", "error", "crashed", "log", NULL};
     struct failing f = {.job = job_id};
     json_t *error = NULL;
@@ -366,8 +379,9 @@ static enum rc find_job(struct store *s, const char *id, int64_t token, struct j
     if (rc == RC_OK) {
         *repeated = job.token == token && strcmp(job.state, "done") == 0;
         bool holds = job.token == token && strcmp(job.state, "running") == 0;
-        rc = holds || *repeated ? job_copy_make(&job, copy, err)
-                                : err_set(err, RC_CONFLICT, "the lease of job %s is lost: drop this work", id);
+        rc = holds || *repeated
+                 ? job_copy_make(&job, copy, err)
+                 : err_set(err, RC_CONFLICT, "the lease of job %s is lost: drop this work", id);
     }
     store_read_end(tx);
     return rc;
@@ -408,7 +422,8 @@ static enum rc finish(struct jobs *j, const struct store_job *job, int64_t token
     return rc;
 }
 
-enum rc dispatch_result(struct jobs *j, const char *job_id, const json_t *body, json_t **ret, struct err *err) {
+enum rc dispatch_result(struct jobs *j, const char *job_id, const json_t *body, json_t **ret,
+                        struct err *err) {
     static const char *const keys[] = {"token", "result", "files", NULL};
     json_t *result = NULL, *files = json_object_get(body, "files");
     struct job_copy copy = {0};

@@ -20,7 +20,8 @@ static enum rc read_floats(struct store *s, const char *sha256, size_t n, float 
     }
     if (size != n * sizeof(float)) {
         free(data);
-        return err_set(err, RC_INPUT, "the file %s has %zu bytes instead of %zu", sha256, size, n * sizeof(float));
+        return err_set(err, RC_INPUT, "the file %s has %zu bytes instead of %zu", sha256, size,
+                       n * sizeof(float));
     }
     *ret = (float *)(void *)data;
     return RC_OK;
@@ -46,7 +47,8 @@ enum rc figures_check_scores(struct store *s, const struct store_scores *scores,
     float *values;
     size_t n = 0;
     if (metric_from_name(scores->metric) == METRIC_COUNT) {
-        return err_set(err, RC_INPUT, "the worker reports scores of an unknown metric \"%.32s\"", scores->metric);
+        return err_set(err, RC_INPUT, "the worker reports scores of an unknown metric \"%.32s\"",
+                       scores->metric);
     }
     enum rc rc = scores_count(scores, &n, err);
     if (rc == RC_OK) {
@@ -85,7 +87,8 @@ static void score_list_free(struct score_list *l) {
     free(l->text);
 }
 
-static enum rc copy_scores(const struct store_scores *rows, size_t n, struct score_list *ret, struct err *err) {
+static enum rc copy_scores(const struct store_scores *rows, size_t n, struct score_list *ret,
+                           struct err *err) {
     enum { METRIC_SIZE = 32, SHA_SIZE = 65 };
     struct score_list l = {calloc(n + 1, sizeof(*l.items)), n, calloc(n + 1, METRIC_SIZE + SHA_SIZE)};
     if (!l.items || !l.text) {
@@ -112,7 +115,8 @@ static void primary_first(struct store_scores *items, size_t n, const char *prim
     }
 }
 
-static enum rc load_list(struct store_tx *tx, const char *evaluation, struct score_list *ret, struct err *err) {
+static enum rc load_list(struct store_tx *tx, const char *evaluation, struct score_list *ret,
+                         struct err *err) {
     struct store_evaluation e;
     struct store_scores *rows;
     size_t n;
@@ -127,7 +131,8 @@ static enum rc load_list(struct store_tx *tx, const char *evaluation, struct sco
     return copy_scores(rows, n, ret, err);
 }
 
-static enum rc unpack_all(const struct store_accuracy *rows, size_t n, struct figures_accuracies *ret, struct err *err) {
+static enum rc unpack_all(const struct store_accuracy *rows, size_t n, struct figures_accuracies *ret,
+                          struct err *err) {
     struct figures_accuracies a = {calloc(n + 1, sizeof(*a.items)), 0};
     enum rc rc = a.items ? RC_OK : err_memory(err);
     while (rc == RC_OK && a.n < n) {
@@ -142,9 +147,11 @@ static enum rc unpack_all(const struct store_accuracy *rows, size_t n, struct fi
     return RC_OK;
 }
 
-/* What is stored; *complete tells whether that is all metrics. Otherwise the lists say what to compute from. */
-static enum rc load_stored(struct store *s, const char *evaluation, const char *baseline, struct figures_accuracies *ret,
-                           bool *complete, struct score_list *scores, struct score_list *base, struct err *err) {
+/* What is stored; *complete tells whether that is all metrics. Otherwise the lists say what to compute from.
+ */
+static enum rc load_stored(struct store *s, const char *evaluation, const char *baseline,
+                           struct figures_accuracies *ret, bool *complete, struct score_list *scores,
+                           struct score_list *base, struct err *err) {
     struct store_tx *tx;
     struct store_accuracy *rows;
     size_t n = 0;
@@ -171,7 +178,8 @@ static enum rc summarise(struct store *s, const struct store_scores *mine, const
                          struct accuracy *ret, struct err *err) {
     float *values = NULL, *against = NULL;
     enum metric metric = metric_from_name(mine->metric);
-    enum rc rc = metric == METRIC_COUNT ? err_set(err, RC_INPUT, "unknown metric \"%s\"", mine->metric) : RC_OK;
+    enum rc rc =
+        metric == METRIC_COUNT ? err_set(err, RC_INPUT, "unknown metric \"%s\"", mine->metric) : RC_OK;
     if (rc == RC_OK) {
         rc = read_scores(s, mine, &values, err);
     }
@@ -210,8 +218,9 @@ static enum rc keep(struct store *s, const char *evaluation, const char *baselin
     return rc;
 }
 
-static enum rc compute_all(struct store *s, const char *evaluation, const char *baseline, const struct score_list *scores,
-                           const struct score_list *base, struct figures_accuracies *ret, struct err *err) {
+static enum rc compute_all(struct store *s, const char *evaluation, const char *baseline,
+                           const struct score_list *scores, const struct score_list *base,
+                           struct figures_accuracies *ret, struct err *err) {
     struct figures_accuracies a = {calloc(scores->n + 1, sizeof(*a.items)), 0};
     enum rc rc = a.items ? RC_OK : err_memory(err);
     while (rc == RC_OK && a.n < scores->n) {
@@ -230,8 +239,8 @@ static enum rc compute_all(struct store *s, const char *evaluation, const char *
     return RC_OK;
 }
 
-enum rc figures_accuracies(struct store *s, const char *evaluation, const char *baseline, struct figures_accuracies *ret,
-                           struct err *err) {
+enum rc figures_accuracies(struct store *s, const char *evaluation, const char *baseline,
+                           struct figures_accuracies *ret, struct err *err) {
     struct score_list scores = {0}, base = {0};
     bool complete = false;
     enum rc rc = load_stored(s, evaluation, baseline, ret, &complete, &scores, &base, err);
@@ -266,8 +275,9 @@ enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, doub
                              struct figures_scenario *ret, struct err *err) {
     float *samples;
     struct figures_scenario f;
-    enum rc rc = n > 0 && n <= FILE_BYTES_MAX / sizeof(float) ? read_floats(s, sha256, n, &samples, err)
-                                                              : err_set(err, RC_INPUT, "%zu samples are not possible", n);
+    enum rc rc = n > 0 && n <= FILE_BYTES_MAX / sizeof(float)
+                     ? read_floats(s, sha256, n, &samples, err)
+                     : err_set(err, RC_INPUT, "%zu samples are not possible", n);
     if (rc != RC_OK) {
         return rc;
     }
@@ -282,7 +292,8 @@ enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, doub
     return rc;
 }
 
-static enum rc unpack_figures(const struct store_figures *row, struct figures_scenario *ret, struct err *err) {
+static enum rc unpack_figures(const struct store_figures *row, struct figures_scenario *ret,
+                              struct err *err) {
     ret->throughput = (struct throughput){.per_s = row->per_s,
                                           .low = row->low,
                                           .high = row->high,
@@ -318,6 +329,7 @@ enum rc figures_scenario(struct store *s, const char *profile, const char *scena
         per_s = figures_stated_per_s(p.result_json, scenario);
     }
     store_read_end(tx);
-    return stored || rc != RC_OK ? rc
-                                 : figures_from_samples(s, sha256, (size_t)samples.n, per_s, confidence, ret, err);
+    return stored || rc != RC_OK
+               ? rc
+               : figures_from_samples(s, sha256, (size_t)samples.n, per_s, confidence, ret, err);
 }

@@ -1,5 +1,6 @@
-/* figures.h -- what decisions are made from: summaries of scores and samples, computed once when results arrive and kept;
- * computed from the stored files where a question asks for something that was not foreseen. */
+/* figures.h -- what decisions are made from: summaries of scores and samples, computed once when results
+ * arrive and kept; computed from the stored files where a question asks for something that was not foreseen.
+ */
 #pragma once
 
 #include <stddef.h>
@@ -16,8 +17,9 @@ struct figures_accuracies {
     size_t n;
 };
 
-/* Of every metric of `evaluation` beside the evaluation `baseline` ("" = alone), and kept. Blocking: up to seconds the first
- * time. Must not be called inside a transaction. Release with figures_accuracies_release. */
+/* Of every metric of `evaluation` beside the evaluation `baseline` ("" = alone), and kept. Blocking: up to
+ * seconds the first time. Must not be called inside a transaction. Release with figures_accuracies_release.
+ */
 MUST_USE enum rc figures_accuracies(struct store *s, const char *evaluation, const char *baseline,
                                     struct figures_accuracies *ret, struct err *err);
 void figures_accuracies_release(struct figures_accuracies *a);
@@ -31,12 +33,13 @@ struct figures_scenario {
 };
 
 /* Of `scenario` of a profile at `confidence`. RC_NOT_FOUND: not measured. */
-MUST_USE enum rc figures_scenario(struct store *s, const char *profile, const char *scenario, double confidence,
-                                  struct figures_scenario *ret, struct err *err);
+MUST_USE enum rc figures_scenario(struct store *s, const char *profile, const char *scenario,
+                                  double confidence, struct figures_scenario *ret, struct err *err);
 
-/* From `n` samples in a file of the store, at `confidence`. RC_INPUT: the file has another size, or bad values. */
-MUST_USE enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, double per_s, double confidence,
-                                      struct figures_scenario *ret, struct err *err);
+/* From `n` samples in a file of the store, at `confidence`. RC_INPUT: the file has another size, or bad
+ * values. */
+MUST_USE enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, double per_s,
+                                      double confidence, struct figures_scenario *ret, struct err *err);
 
 /* Examples per second that a profile's result_json states for a scenario; NAN when it does not. */
 double figures_stated_per_s(const char *result_json, const char *scenario);

@@ -9,8 +9,8 @@
 #include "advisor/jobs/stored_json.h"
 #include "advisor/jobs/submitted_files.h"
 #include "advisor/jobs/views.h"
-#include "core/base/json.h"
 #include "core/base/file.h"
+#include "core/base/json.h"
 #include "core/formats/format_detect.h"
 #include "core/formats/onnx_header.h"
 #include "db/store_blobs.h"
@@ -21,7 +21,8 @@ enum { BLOB_PATH_SIZE = 4096 };
 static json_t *identity_of(const struct submitted_files *f) {
     json_t *list = json_array();
     for (size_t i = 0; i < f->n; i++) {
-        json_array_append_new(list, json_pack("[s, s, s?]", f->items[i].path, f->items[i].sha256, f->items[i].role));
+        json_array_append_new(
+            list, json_pack("[s, s, s?]", f->items[i].path, f->items[i].sha256, f->items[i].role));
     }
     return list;
 }
@@ -41,8 +42,9 @@ static enum rc find_main(struct store *s, const struct submitted_files *f, const
     const struct store_file *found = NULL;
     if (named) {
         *main_file = submitted_files_find(f, named);
-        return *main_file ? detect(s, *main_file, family, err)
-                          : err_set(err, RC_INPUT, "field \"main\": \"%.100s\" is not among the files", named);
+        return *main_file
+                   ? detect(s, *main_file, family, err)
+                   : err_set(err, RC_INPUT, "field \"main\": \"%.100s\" is not among the files", named);
     }
     if (f->n == 1) {
         *main_file = &f->items[0];
@@ -53,7 +55,8 @@ static enum rc find_main(struct store *s, const struct submitted_files *f, const
         enum rc rc = detect(s, &f->items[i], &seen, err);
         if (rc == RC_IO || (rc == RC_OK && found)) {
             return rc == RC_IO ? rc
-                               : err_set(err, RC_INPUT, "both \"%.100s\" and \"%.100s\" are models: say which with \"main\"",
+                               : err_set(err, RC_INPUT,
+                                         "both \"%.100s\" and \"%.100s\" are models: say which with \"main\"",
                                          found->path, f->items[i].path);
         }
         if (rc == RC_OK) {
@@ -66,8 +69,8 @@ static enum rc find_main(struct store *s, const struct submitted_files *f, const
 }
 
 /* External data must be there; a location that leads outside is no file of the model either. */
-static enum rc check_externals(struct store *s, const struct submitted_files *f, const struct store_file *main_file,
-                               struct err *err) {
+static enum rc check_externals(struct store *s, const struct submitted_files *f,
+                               const struct store_file *main_file, struct err *err) {
     char path[BLOB_PATH_SIZE];
     struct onnx_header *h;
     enum rc rc = store_blob_path(s, main_file->sha256, path, sizeof(path), err);
@@ -81,8 +84,10 @@ static enum rc check_externals(struct store *s, const struct submitted_files *f,
     for (size_t i = 0; rc == RC_OK && i < h->n_externals; i++) {
         snprintf(path, sizeof(path), "%.*s%s", folder, main_file->path, h->externals[i].location);
         if (!submitted_files_find(f, path)) {
-            rc = err_set(err, RC_INPUT,
-                         "the model keeps weights in \"%.100s\", which is not among the files: add it with that path", path);
+            rc = err_set(
+                err, RC_INPUT,
+                "the model keeps weights in \"%.100s\", which is not among the files: add it with that path",
+                path);
         }
     }
     onnx_header_free(h);
@@ -104,11 +109,15 @@ static enum rc keep_model(struct jobs *j, const char *name, const struct submitt
                           const struct store_file *main_file, enum model_family family, char id[IDENT_SIZE],
                           bool *created, struct err *err) {
     struct new_model m = {.files = f};
-    enum rc rc = stored_id("mdl", json_pack("{s:o, s:s}", "files", identity_of(f), "main", main_file->path), id, err);
+    enum rc rc =
+        stored_id("mdl", json_pack("{s:o, s:s}", "files", identity_of(f), "main", main_file->path), id, err);
     if (rc != RC_OK) {
         return rc;
     }
-    m.row = (struct store_model){.id = id, .name = name, .family = model_family_name(family), .main = main_file->path,
+    m.row = (struct store_model){.id = id,
+                                 .name = name,
+                                 .family = model_family_name(family),
+                                 .main = main_file->path,
                                  .bytes = f->bytes};
     rc = store_write(j->store, add_model, &m, err);
     *created = m.created;
@@ -150,8 +159,7 @@ enum rc intake_model(struct jobs *j, const json_t *body, json_t **ret, bool *cre
 static const struct dataset_format {
     const char *name;
     const char *roles[3];
-} FORMATS[] = {
-    {"npz", {"arrays", NULL}}, {"idx", {"images", "labels", NULL}}, {"text", {"text", NULL}}};
+} FORMATS[] = {{"npz", {"arrays", NULL}}, {"idx", {"images", "labels", NULL}}, {"text", {"text", NULL}}};
 
 static enum rc find_format(const json_t *body, const struct dataset_format **ret, struct err *err) {
     const char *name = NULL;
@@ -162,11 +170,13 @@ static enum rc find_format(const json_t *body, const struct dataset_format **ret
             return RC_OK;
         }
     }
-    return rc == RC_OK ? err_set(err, RC_INPUT, "field \"format\": \"%.32s\" is none of npz, idx, text", name) : rc;
+    return rc == RC_OK ? err_set(err, RC_INPUT, "field \"format\": \"%.32s\" is none of npz, idx, text", name)
+                       : rc;
 }
 
 /* One npz; one file of images and at most one of labels; one or more texts. */
-static enum rc check_roles(const struct dataset_format *format, const struct submitted_files *f, struct err *err) {
+static enum rc check_roles(const struct dataset_format *format, const struct submitted_files *f,
+                           struct err *err) {
     size_t first = 0, second = 0;
     for (size_t i = 0; i < f->n; i++) {
         first += strcmp(f->items[i].role, format->roles[0]) == 0;
@@ -175,7 +185,7 @@ static enum rc check_roles(const struct dataset_format *format, const struct sub
     bool text = strcmp(format->name, "text") == 0;
     if (first < 1 || (first > 1 && !text) || second > 1) {
         return err_set(err, RC_INPUT, "a dataset of format %s has %s", format->name,
-                       text                ? "one file or more of role text"
+                       text               ? "one file or more of role text"
                        : format->roles[1] ? "one file of role images and at most one of role labels"
                                           : "exactly one file of role arrays");
     }
@@ -208,7 +218,8 @@ static enum rc check_preprocess(const json_t *preprocess, struct err *err) {
         for (size_t i = 0; rc == RC_OK && i < 3; i++) {
             const json_t *value = json_object_get(entry, keys[i]);
             if (value && !is_numbers(value)) {
-                rc = err_set(err, RC_INPUT, "\"%s\" must be a number or a list of numbers, one a channel", keys[i]);
+                rc = err_set(err, RC_INPUT, "\"%s\" must be a number or a list of numbers, one a channel",
+                             keys[i]);
             }
         }
         if (rc == RC_OK && layout && (!word || (strcmp(word, "nchw") != 0 && strcmp(word, "nhwc") != 0))) {
@@ -259,14 +270,15 @@ static enum rc read_dataset(struct jobs *j, const json_t *body, struct new_datas
     return rc;
 }
 
-static enum rc keep_dataset(struct jobs *j, struct new_dataset *d, const json_t *preprocess, char id[IDENT_SIZE],
-                            struct err *err) {
+static enum rc keep_dataset(struct jobs *j, struct new_dataset *d, const json_t *preprocess,
+                            char id[IDENT_SIZE], struct err *err) {
     char *text = NULL;
     enum rc rc = preprocess ? stored_text(preprocess, &text, err) : RC_OK;
     if (rc == RC_OK) {
         rc = stored_id("dat",
-                       json_pack("{s:o, s:s, s:s?, s:s?, s:O?}", "files", identity_of(&d->files), "format", d->row.format,
-                                 "input", d->row.input, "labels", d->row.labels, "preprocess", preprocess),
+                       json_pack("{s:o, s:s, s:s?, s:s?, s:O?}", "files", identity_of(&d->files), "format",
+                                 d->row.format, "input", d->row.input, "labels", d->row.labels, "preprocess",
+                                 preprocess),
                        id, err);
     }
     if (rc == RC_OK) {
@@ -286,8 +298,9 @@ enum rc intake_dataset(struct jobs *j, const json_t *body, json_t **ret, bool *c
     preprocess = json_is_null(preprocess) ? NULL : preprocess;
     enum rc rc = read_dataset(j, body, &d, err);
     if (rc == RC_OK && preprocess) {
-        rc = json_is_object(preprocess) ? check_preprocess(preprocess, err)
-                                        : err_set(err, RC_INPUT, "field \"preprocess\" must be an object by input name");
+        rc = json_is_object(preprocess)
+                 ? check_preprocess(preprocess, err)
+                 : err_set(err, RC_INPUT, "field \"preprocess\" must be an object by input name");
     }
     if (rc == RC_OK) {
         rc = keep_dataset(j, &d, preprocess, id, err);

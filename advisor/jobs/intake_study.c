@@ -30,9 +30,9 @@ struct new_study {
 };
 
 static enum rc read_words(struct new_study *n, struct err *err) {
-    static const char *const keys[] = {"model",   "dataset",        "calibration", "targets",  "preset",     "recipes",
-                                       "floors",  "budgets",        "threads",     "evaluate", "confidence", "price_per_hour",
-                                       NULL};
+    static const char *const keys[] = {"model",      "dataset",        "calibration", "targets", "preset",
+                                       "recipes",    "floors",         "budgets",     "threads", "evaluate",
+                                       "confidence", "price_per_hour", NULL};
     n->evaluate = "needed";
     enum rc rc = json_only_keys(n->body, keys, err);
     if (rc == RC_OK) {
@@ -75,12 +75,14 @@ static enum rc look_up(struct store_tx *tx, struct new_study *n, struct err *err
     }
     bool text = strcmp(dataset.format, "text") == 0;
     if (text != (n->family == FAMILY_GGUF)) {
-        return err_set(err, RC_INPUT, "a %s model is measured with %s, but the dataset \"%.64s\" has format %s",
-                       model.family, n->family == FAMILY_GGUF ? "text" : "arrays (npz) or images (idx)", dataset.name,
-                       dataset.format);
+        return err_set(err, RC_INPUT,
+                       "a %s model is measured with %s, but the dataset \"%.64s\" has format %s",
+                       model.family, n->family == FAMILY_GGUF ? "text" : "arrays (npz) or images (idx)",
+                       dataset.name, dataset.format);
     }
     if (n->calibration && (strcmp(calibration.format, "text") == 0) != text) {
-        return err_set(err, RC_INPUT, "the calibration dataset has format %s and the dataset %s: they must be of one kind",
+        return err_set(err, RC_INPUT,
+                       "the calibration dataset has format %s and the dataset %s: they must be of one kind",
                        calibration.format, dataset.format);
     }
     if (n->calibration && strcmp(n->calibration, n->dataset) == 0) {
@@ -99,7 +101,8 @@ static enum rc check_targets(struct store_tx *tx, const json_t *targets, struct 
         struct store_target t;
         const char *id = json_string_value(item);
         if (rc == RC_OK) {
-            rc = id ? store_target_get(tx, id, &t, err) : err_set(err, RC_INPUT, "field \"targets\" must list ids");
+            rc = id ? store_target_get(tx, id, &t, err)
+                    : err_set(err, RC_INPUT, "field \"targets\" must list ids");
         }
     }
     return rc;
@@ -193,10 +196,11 @@ static enum rc build_request(struct store_tx *tx, struct new_study *n, struct er
         rc = limits_canonical(n->body, &floors, &budgets, err);
     }
     if (rc == RC_OK) {
-        n->request = json_pack("{s:s, s:s, s:s?, s:s?, s:s, s:O, s:O, s:O, s:o}", "model", n->model, "dataset", n->dataset,
-                               "calibration", n->calibration, "preset", n->preset, "evaluate", n->evaluate, "recipes",
-                               recipes, "floors", floors, "budgets", budgets, "targets",
-                               json_is_array(targets) ? json_incref((json_t *)targets) : json_array());
+        n->request =
+            json_pack("{s:s, s:s, s:s?, s:s?, s:s, s:O, s:O, s:O, s:o}", "model", n->model, "dataset",
+                      n->dataset, "calibration", n->calibration, "preset", n->preset, "evaluate", n->evaluate,
+                      "recipes", recipes, "floors", floors, "budgets", budgets, "targets",
+                      json_is_array(targets) ? json_incref((json_t *)targets) : json_array());
         rc = n->request ? read_numbers(n, n->request, err) : err_memory(err);
     }
     json_decref(recipes);

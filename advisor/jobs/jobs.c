@@ -119,7 +119,8 @@ static void *planner_main(void *user) {
 
 enum rc jobs_start(struct jobs *j, struct err *err) {
     if (pthread_create(&j->planner, NULL, planner_main, j) != 0) {
-        return err_set(err, RC_IO, "the planner thread could not be started; is the limit on processes reached?");
+        return err_set(err, RC_IO,
+                       "the planner thread could not be started; is the limit on processes reached?");
     }
     j->planner_runs = true;
     return RC_OK;

@@ -15,7 +15,8 @@ static enum rc list_of(const json_t *object, const char *key, const json_t **ret
         }
     }
     if (!json_is_array(list) || json_array_size(list) > RECOMMEND_MAX_LIMITS) {
-        return err_set(err, RC_INPUT, "field \"%s\" must be a list of at most %d texts", key, (int)RECOMMEND_MAX_LIMITS);
+        return err_set(err, RC_INPUT, "field \"%s\" must be a list of at most %d texts", key,
+                       (int)RECOMMEND_MAX_LIMITS);
     }
     *ret = list;
     return RC_OK;

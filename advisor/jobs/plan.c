@@ -1,6 +1,7 @@
-/* act: activations as unsigned or signed bytes. With u8 activations x86 multiplies u8 by s8 in one instruction (VNNI, AVX-VNNI, AMX);
- * without these the older instruction adds pairs with saturation, which costs accuracy, so s8 is chosen there, and on ARM, whose
- * dot product takes s8 on both sides. Machines of both kinds in one study get both variants. */
+/* act: activations as unsigned or signed bytes. With u8 activations x86 multiplies u8 by s8 in one
+ * instruction (VNNI, AVX-VNNI, AMX); without these the older instruction adds pairs with saturation, which
+ * costs accuracy, so s8 is chosen there, and on ARM, whose dot product takes s8 on both sides. Machines of
+ * both kinds in one study get both variants. */
 #include "advisor/jobs/plan.h"
 
 #include <string.h>
@@ -192,7 +193,8 @@ static enum rc check_floors(const struct limits *l, const json_t *inspect, struc
         floor_text(f, text);
         if (f->metric != METRIC_PRIMARY && !by_reference && !holds(metrics, metric_name(f->metric))) {
             join_metrics(metrics, known, sizeof(known));
-            return err_set(err, RC_INPUT, "the floor %s cannot be judged on this dataset, which shows %s", text, known);
+            return err_set(err, RC_INPUT, "the floor %s cannot be judged on this dataset, which shows %s",
+                           text, known);
         }
         enum rc rc = primary == METRIC_COUNT ? RC_OK : floor_fits(f, primary, err);
         if (rc != RC_OK) {
@@ -213,12 +215,14 @@ static json_t *notes_for(const struct work_study *s, const json_t *inspect, cons
         json_array_append_new(notes, json_string(text));
     }
     if (json_object_get(split, "calibration_examples")) {
-        snprintf(text, sizeof(text), "%lld examples of the dataset calibrate; accuracy is measured on all others",
+        snprintf(text, sizeof(text),
+                 "%lld examples of the dataset calibrate; accuracy is measured on all others",
                  (long long)json_integer_value(json_object_get(split, "calibration_examples")));
         json_array_append_new(notes, json_string(text));
     }
     if (s->family == FAMILY_ONNX && labels && strcmp(labels, "none") == 0) {
-        json_array_append_new(notes, json_string("no labels: accuracy is agreement with the baseline's answers"));
+        json_array_append_new(notes,
+                              json_string("no labels: accuracy is agreement with the baseline's answers"));
     }
     return notes;
 }
@@ -241,9 +245,10 @@ enum rc plan_make(struct store_tx *tx, const struct work_study *s, const json_t 
     }
     if (rc == RC_OK) {
         json_t *split = eval_split(s, calibration, n);
-        rc = stored_give(json_pack("{s:O, s:O, s:O, s:o, s:O, s:o, s:s, s:o}", "inspect", inspect, "recipes", recipes,
-                                   "machine_types", types, "batches", batches_for(s, inspect), "split", split,
-                                   "calibration_split", calibration ? calibration_split(n) : json_null(), "reference",
+        rc = stored_give(json_pack("{s:O, s:O, s:O, s:o, s:O, s:o, s:s, s:o}", "inspect", inspect, "recipes",
+                                   recipes, "machine_types", types, "batches", batches_for(s, inspect),
+                                   "split", split, "calibration_split",
+                                   calibration ? calibration_split(n) : json_null(), "reference",
                                    reference_for(s, &l, inspect), "notes", notes_for(s, inspect, split)),
                          ret, err);
         json_decref(split);

@@ -33,9 +33,9 @@ static bool is(const char *state, const char *other) {
 }
 
 static enum piece piece_of(const struct store_job *j) {
-    return is(j->state, "done")                                  ? PIECE_DONE
+    return is(j->state, "done")                             ? PIECE_DONE
            : is(j->state, "failed") || is(j->state, "dead") ? PIECE_FAILED
-                                                                 : PIECE_WAITS;
+                                                            : PIECE_WAITS;
 }
 
 /* The study's job of that key, NULL when there is none (or a cancelled one, which is to be added again). */
@@ -144,7 +144,8 @@ static enum rc inspect_and_plan(struct round *r, struct err *err) {
 
 /* ---- compress, profile, evaluate ---- */
 
-static enum rc compress_variant(struct round *r, const struct store_variant *v, enum piece *ret, struct err *err) {
+static enum rc compress_variant(struct round *r, const struct store_variant *v, enum piece *ret,
+                                struct err *err) {
     char key[WORK_KEY_SIZE];
     struct store_job job;
     if (is(v->state, "ready")) {
@@ -207,7 +208,8 @@ static enum rc profile_variant(struct round *r, const struct store_variant *v, b
         rc = rc == RC_OK ? work_runtimes(r->tx, &r->s, json_string_value(type), runtimes, &n, err) : rc;
         for (size_t k = 0; rc == RC_OK && k < n; k++) {
             enum piece piece = PIECE_WAITS;
-            rc = ready ? profile_configuration(r, v, json_string_value(type), &runtimes[k], &piece, err) : RC_OK;
+            rc = ready ? profile_configuration(r, v, json_string_value(type), &runtimes[k], &piece, err)
+                       : RC_OK;
             count(r, piece);
         }
     }
@@ -234,9 +236,10 @@ static enum rc evaluate_variant(struct round *r, const struct store_variant *v, 
     return own || !wanted ? RC_OK : work_add_evaluate(r->tx, &r->s, v, &job, err);
 }
 
-/* Evaluations that are wanted whatever the profiles say: the baseline's, and all where the study says so. One that is not wanted
- * yet counts as work, and is not waited for unless it was begun. */
-static enum rc evaluate_early(struct round *r, const struct store_variant *v, bool ready, bool baseline, struct err *err) {
+/* Evaluations that are wanted whatever the profiles say: the baseline's, and all where the study says so. One
+ * that is not wanted yet counts as work, and is not waited for unless it was begun. */
+static enum rc evaluate_early(struct round *r, const struct store_variant *v, bool ready, bool baseline,
+                              struct err *err) {
     enum piece piece = PIECE_WAITS;
     bool waiting = r->waiting, wanted = baseline || r->evaluate_all;
     enum rc rc = ready ? evaluate_variant(r, v, wanted, &piece, err) : RC_OK;

@@ -13,7 +13,8 @@
 
 enum { ARENA_BYTES = 256 * 1024 * 1024, VARIANTS_MAX = 4096, CANDIDATES_MAX = 65536, MACHINES_MAX = 1024 };
 
-/* What is gathered in one transaction; strings are in the question's arena, or live as long as the transaction. */
+/* What is gathered in one transaction; strings are in the question's arena, or live as long as the
+ * transaction. */
 struct gathering {
     struct store_tx *tx;
     const struct question_scope *scope;
@@ -115,8 +116,8 @@ static enum rc room_for_candidate(struct gathering *g, struct err *err) {
     return RC_OK;
 }
 
-static enum rc add_candidate(struct gathering *g, const struct store_configuration *c, const struct store_profile *p,
-                             uint32_t variant, struct err *err) {
+static enum rc add_candidate(struct gathering *g, const struct store_configuration *c,
+                             const struct store_profile *p, uint32_t variant, struct err *err) {
     uint32_t machine = 0;
     enum rc rc = machine_index(g, c->machine_type, &machine, err);
     if (rc == RC_OK) {
@@ -143,7 +144,8 @@ static enum rc add_candidate(struct gathering *g, const struct store_configurati
     return extra->profile && extra->result_json ? RC_OK : err_memory(err);
 }
 
-static enum rc gather_candidates(struct gathering *g, const char *variant_id, uint32_t variant, struct err *err) {
+static enum rc gather_candidates(struct gathering *g, const char *variant_id, uint32_t variant,
+                                 struct err *err) {
     struct store_configuration *configurations;
     size_t n;
     enum rc rc = store_configurations_of_variant(g->tx, variant_id, &configurations, &n, err);
@@ -210,8 +212,9 @@ static const char *failure_of(struct gathering *g, const struct store_variant *v
     return NULL;
 }
 
-static enum rc gather_variant(struct gathering *g, const struct store_variant *v, struct recommend_variant *ret,
-                              struct question_variant *extra, uint32_t index, struct err *err) {
+static enum rc gather_variant(struct gathering *g, const struct store_variant *v,
+                              struct recommend_variant *ret, struct question_variant *extra, uint32_t index,
+                              struct err *err) {
     struct recipe recipe;
     size_t before = g->n_candidates;
     enum rc rc = recipe_parse(v->recipe, g->family, &recipe, err);
@@ -271,8 +274,8 @@ static enum rc study_variants(struct gathering *g, struct store_variant **ret, s
     return rc;
 }
 
-static enum rc load_study(struct gathering *g, struct store_model *model, struct store_variant **all, size_t *n,
-                          struct err *err) {
+static enum rc load_study(struct gathering *g, struct store_model *model, struct store_variant **all,
+                          size_t *n, struct err *err) {
     struct work_study s;
     enum rc rc = work_study_load(g->tx, g->scope->study, &s, err);
     if (rc != RC_OK) {
@@ -293,8 +296,8 @@ static enum rc load_study(struct gathering *g, struct store_model *model, struct
     return rc == RC_OK ? study_variants(g, all, n, err) : rc;
 }
 
-static enum rc load_model(struct gathering *g, struct store_model *model, struct store_variant **all, size_t *n,
-                          struct err *err) {
+static enum rc load_model(struct gathering *g, struct store_model *model, struct store_variant **all,
+                          size_t *n, struct err *err) {
     enum rc rc = store_model_get(g->tx, g->scope->model, model, err);
     g->threads = g->scope->threads;
     if (rc == RC_OK) {
@@ -311,7 +314,8 @@ static enum rc gather(struct gathering *g, struct err *err) {
     struct store_model model;
     struct store_variant *all = NULL;
     size_t n = 0;
-    enum rc rc = g->scope->study ? load_study(g, &model, &all, &n, err) : load_model(g, &model, &all, &n, err);
+    enum rc rc =
+        g->scope->study ? load_study(g, &model, &all, &n, err) : load_model(g, &model, &all, &n, err);
     if (rc == RC_OK) {
         rc = model_family_parse(model.family, &g->family, err);
     }
@@ -376,7 +380,8 @@ static enum rc add_latencies(struct store *s, struct question *q, struct err *er
     return rc;
 }
 
-static enum rc gather_all(struct store *s, const struct question_scope *scope, struct question *q, struct err *err) {
+static enum rc gather_all(struct store *s, const struct question_scope *scope, struct question *q,
+                          struct err *err) {
     struct gathering g = {.scope = scope, .question = q};
     enum rc rc = store_read_begin(s, &g.tx, err);
     if (rc != RC_OK) {
@@ -392,7 +397,8 @@ static enum rc gather_all(struct store *s, const struct question_scope *scope, s
     return rc;
 }
 
-enum rc question_build(struct store *s, const struct question_scope *scope, struct question **ret, struct err *err) {
+enum rc question_build(struct store *s, const struct question_scope *scope, struct question **ret,
+                       struct err *err) {
     struct question *q = calloc(1, sizeof(*q));
     if (!q) {
         return err_memory(err);

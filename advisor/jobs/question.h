@@ -15,10 +15,10 @@
 #define QUESTION_SCENARIO "offline"
 
 struct question_scope {
-    const char *study;   /* its variants, dataset and machine types; NULL = everything of `model` */
-    const char *model;   /* without a study */
-    const char *dataset; /* without a study; NULL = the one the baseline was evaluated on last */
-    const json_t *limits; /* object with "floors" and "budgets" */
+    const char *study;           /* its variants, dataset and machine types; NULL = everything of `model` */
+    const char *model;           /* without a study */
+    const char *dataset;         /* without a study; NULL = the one the baseline was evaluated on last */
+    const json_t *limits;        /* object with "floors" and "budgets" */
     const json_t *machine_types; /* array of ids; NULL or empty = all */
     const json_t *targets;       /* array of ids whose machine types are meant; NULL or empty = all */
     double confidence;
@@ -50,9 +50,11 @@ struct question {
     struct recommend_candidate *candidates_list;
 };
 
-/* Blocking; may summarise scores that nobody asked for before. Must not be called inside a transaction. RC_NOT_FOUND: the study
- * or model is not there, or nothing of it was measured. Release with question_free. */
-MUST_USE enum rc question_build(struct store *s, const struct question_scope *scope, struct question **ret, struct err *err);
+/* Blocking; may summarise scores that nobody asked for before. Must not be called inside a transaction.
+ * RC_NOT_FOUND: the study or model is not there, or nothing of it was measured. Release with question_free.
+ */
+MUST_USE enum rc question_build(struct store *s, const struct question_scope *scope, struct question **ret,
+                                struct err *err);
 void question_free(struct question *q); /* NULL is fine */
 
 /* Reads "confidence" and "price_per_hour" of a request into the scope (0.95 and NAN where absent). */

@@ -7,10 +7,12 @@
 #include "core/base/ident.h"
 #include "db/store.h"
 
-/* The value of a text that this program stored; NULL gives JSON null. A new reference, NULL when out of memory. */
+/* The value of a text that this program stored; NULL gives JSON null. A new reference, NULL when out of
+ * memory. */
 json_t *stored_json(const char *text);
 
-/* Text with sorted keys; free() *text. `value` is borrowed; NULL (a value that could not be built) is RC_MEMORY. */
+/* Text with sorted keys; free() *text. `value` is borrowed; NULL (a value that could not be built) is
+ * RC_MEMORY. */
 MUST_USE enum rc stored_text(const json_t *value, char **text, struct err *err);
 
 /* The same in the transaction's memory, and `value` is released. */

@@ -45,7 +45,8 @@ enum rc submitted_name(const json_t *body, const char **ret, struct err *err) {
     return rc;
 }
 
-static enum rc read_role(const json_t *entry, const char *const *roles, struct store_file *f, struct err *err) {
+static enum rc read_role(const json_t *entry, const char *const *roles, struct store_file *f,
+                         struct err *err) {
     if (!roles) {
         return RC_OK;
     }
@@ -57,14 +58,14 @@ static enum rc read_role(const json_t *entry, const char *const *roles, struct s
     }
     if (rc == RC_OK) {
         const char *near = nearest_name(f->role, roles);
-        rc = err_set(err, RC_INPUT, "unknown role \"%.32s\" of a file%s%s", f->role, near ? "; did you mean " : "",
-                     near ? near : ": arrays, images, labels or text");
+        rc = err_set(err, RC_INPUT, "unknown role \"%.32s\" of a file%s%s", f->role,
+                     near ? "; did you mean " : "", near ? near : ": arrays, images, labels or text");
     }
     return rc;
 }
 
-static enum rc read_entry(struct store *s, const json_t *entry, const char *const *roles, struct store_file *f,
-                          struct err *err) {
+static enum rc read_entry(struct store *s, const json_t *entry, const char *const *roles,
+                          struct store_file *f, struct err *err) {
     static const char *const keys[] = {"path", "sha256", "bytes", "role", NULL};
     enum rc rc = json_is_object(entry) ? json_only_keys(entry, keys, err)
                                        : err_set(err, RC_INPUT, "every entry of \"files\" must be an object");
@@ -72,8 +73,10 @@ static enum rc read_entry(struct store *s, const json_t *entry, const char *cons
         rc = json_get_string(entry, "path", &f->path, err);
     }
     if (rc == RC_OK && !submitted_path_is_plain(f->path)) {
-        rc = err_set(err, RC_INPUT,
-                     "the path \"%.100s\" must be a plain relative one (like \"weights/a.bin\", without \"..\")", f->path);
+        rc = err_set(
+            err, RC_INPUT,
+            "the path \"%.100s\" must be a plain relative one (like \"weights/a.bin\", without \"..\")",
+            f->path);
     }
     if (rc == RC_OK) {
         rc = json_get_string(entry, "sha256", &f->sha256, err);
@@ -87,8 +90,8 @@ static enum rc read_entry(struct store *s, const json_t *entry, const char *cons
     uint64_t bytes;
     rc = store_blob_stat(s, f->sha256, &bytes, err);
     if (rc == RC_NOT_FOUND) {
-        rc = err_set(err, RC_INPUT, "the file \"%.100s\" (%s) has not been uploaded: PUT /v1/blobs/%s first", f->path,
-                     f->sha256, f->sha256);
+        rc = err_set(err, RC_INPUT, "the file \"%.100s\" (%s) has not been uploaded: PUT /v1/blobs/%s first",
+                     f->path, f->sha256, f->sha256);
     }
     if (rc == RC_OK) {
         f->bytes = (int64_t)bytes;
@@ -113,8 +116,8 @@ static enum rc sort_files(struct submitted_files *f, struct err *err) {
     return RC_OK;
 }
 
-enum rc submitted_files_read(struct store *s, const json_t *body, const char *const *roles, struct submitted_files *ret,
-                             struct err *err) {
+enum rc submitted_files_read(struct store *s, const json_t *body, const char *const *roles,
+                             struct submitted_files *ret, struct err *err) {
     struct submitted_files f = {0};
     json_t *array, *entry;
     enum rc rc = json_get_array(body, "files", &array, err);

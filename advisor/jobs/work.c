@@ -1,5 +1,5 @@
-/* Identities: whatever can change a result is part of the id of what holds it, and nothing else. Raise WORK_VERSION when a worker
- * of this version makes other results from the same inputs. */
+/* Identities: whatever can change a result is part of the id of what holds it, and nothing else. Raise
+ * WORK_VERSION when a worker of this version makes other results from the same inputs. */
 #include "advisor/jobs/work.h"
 
 #include <stdio.h>
@@ -76,8 +76,9 @@ void work_study_release(struct work_study *s) {
 static json_t *files_json(const struct store_file *files, size_t n) {
     json_t *array = json_array();
     for (size_t i = 0; i < n; i++) {
-        json_array_append_new(array, json_pack("{s:s, s:s, s:I, s:s*}", "path", files[i].path, "sha256", files[i].sha256,
-                                               "bytes", (json_int_t)files[i].bytes, "role", files[i].role));
+        json_array_append_new(array, json_pack("{s:s, s:s, s:I, s:s*}", "path", files[i].path, "sha256",
+                                               files[i].sha256, "bytes", (json_int_t)files[i].bytes, "role",
+                                               files[i].role));
     }
     return array;
 }
@@ -94,17 +95,17 @@ static enum rc model_json(struct store_tx *tx, const struct work_study *s, json_
                        ret, err);
 }
 
-static enum rc variant_json(struct store_tx *tx, const struct work_study *s, const struct store_variant *v, json_t **ret,
-                            struct err *err) {
+static enum rc variant_json(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
+                            json_t **ret, struct err *err) {
     struct store_file *files;
     size_t n;
     enum rc rc = store_variant_files(tx, v->id, &files, &n, err);
     if (rc != RC_OK) {
         return rc;
     }
-    return stored_give(
-        json_pack("{s:s, s:s, s:o}", "family", s->model.family, "main", v->main, "files", files_json(files, n)), ret,
-        err);
+    return stored_give(json_pack("{s:s, s:s, s:o}", "family", s->model.family, "main", v->main, "files",
+                                 files_json(files, n)),
+                       ret, err);
 }
 
 /* `split` is taken over. */
@@ -129,8 +130,8 @@ static json_t *split_all(void) {
     return json_pack("{s:s}", "take", "all");
 }
 
-/* The calibration set of the study with its split: of its own dataset without what the evaluation holds, or its share of the
- * one dataset. `n` examples. */
+/* The calibration set of the study with its split: of its own dataset without what the evaluation holds, or
+ * its share of the one dataset. `n` examples. */
 static enum rc calibration_json(struct store_tx *tx, const struct work_study *s, int64_t n, json_t **ret,
                                 struct err *err) {
     json_t *exclude = json_null();
@@ -141,8 +142,8 @@ static enum rc calibration_json(struct store_tx *tx, const struct work_study *s,
     if (rc != RC_OK) {
         return rc;
     }
-    json_t *split = json_pack("{s:s, s:I, s:o}", "take", "calibration", "calibration_examples", (json_int_t)n, "exclude",
-                              exclude);
+    json_t *split = json_pack("{s:s, s:I, s:o}", "take", "calibration", "calibration_examples", (json_int_t)n,
+                              "exclude", exclude);
     return dataset_json(tx, s->calibration.id ? &s->calibration : &s->dataset, split, ret, err);
 }
 
@@ -167,8 +168,8 @@ static enum rc limits_json(struct store_tx *tx, const struct work_study *s, json
         least = least == 0 || (bytes > 0 && bytes < least) ? bytes : least;
     }
     int64_t limit = least > 0 ? (int64_t)(least * 0.75) : (int64_t)DEFAULT_MEMORY_MIB << 20;
-    json_t *json = json_pack("{s:I, s:i, s:I}", "memory_bytes", (json_int_t)limit, "cpu_s", (int)CPU_LIMIT_S, "file_bytes",
-                             (json_int_t)FILE_LIMIT_BYTES);
+    json_t *json = json_pack("{s:I, s:i, s:I}", "memory_bytes", (json_int_t)limit, "cpu_s", (int)CPU_LIMIT_S,
+                             "file_bytes", (json_int_t)FILE_LIMIT_BYTES);
     json_t *threads = json_object_get(s->request, "threads");
     if (json && json_is_integer(threads)) {
         json_object_set(json, "threads", threads);
@@ -188,29 +189,31 @@ static json_t *plan_of(const struct work_study *s, const char *key) {
     return value ? json_incref(value) : json_null();
 }
 
-enum rc work_variant_id(const struct work_study *s, const char *recipe, char id[IDENT_SIZE], struct err *err) {
+enum rc work_variant_id(const struct work_study *s, const char *recipe, char id[IDENT_SIZE],
+                        struct err *err) {
     bool calibrated = needs_calibration(s, recipe);
     const char *dataset = s->calibration.id ? s->calibration.id : s->dataset.id;
     const char *exclude = s->calibration.id ? s->dataset.id : "";
-    json_t *calibration = calibrated ? json_pack("{s:s, s:s, s:o}", "dataset", dataset, "exclude", exclude, "split",
-                                                 plan_of(s, "calibration_split"))
+    json_t *calibration = calibrated ? json_pack("{s:s, s:s, s:o}", "dataset", dataset, "exclude", exclude,
+                                                 "split", plan_of(s, "calibration_split"))
                                      : json_null();
     return stored_id("var",
-                     json_pack("{s:i, s:s, s:s, s:o}", "version", (int)WORK_VERSION, "model", s->model.id, "recipe", recipe,
-                               "calibration", calibration),
+                     json_pack("{s:i, s:s, s:s, s:o}", "version", (int)WORK_VERSION, "model", s->model.id,
+                               "recipe", recipe, "calibration", calibration),
                      id, err);
 }
 
 enum rc work_configuration_id(const char *variant, const char *machine_type, const struct work_runtime *r,
                               char id[IDENT_SIZE], struct err *err) {
     return stored_id("cfg",
-                     json_pack("{s:s, s:s, s:I, s:I, s:I}", "variant", variant, "machine_type", machine_type, "instances",
-                               (json_int_t)r->instances, "threads", (json_int_t)r->threads, "batch",
-                               (json_int_t)r->batch),
+                     json_pack("{s:s, s:s, s:I, s:I, s:I}", "variant", variant, "machine_type", machine_type,
+                               "instances", (json_int_t)r->instances, "threads", (json_int_t)r->threads,
+                               "batch", (json_int_t)r->batch),
                      id, err);
 }
 
-/* Whether the variant is also compared with the outputs of the baseline: "all", "variants" (not the baseline itself), "none". */
+/* Whether the variant is also compared with the outputs of the baseline: "all", "variants" (not the baseline
+ * itself), "none". */
 static bool wants_reference(const struct work_study *s, const char *variant) {
     const char *reference = json_string_value(json_object_get(s->plan, "reference"));
     char baseline[IDENT_SIZE];
@@ -218,21 +221,23 @@ static bool wants_reference(const struct work_study *s, const char *variant) {
         return false;
     }
     return strcmp(reference, "all") == 0 ||
-           (work_variant_id(s, recipe_baseline(s->family), baseline, NULL) == RC_OK && strcmp(variant, baseline) != 0);
+           (work_variant_id(s, recipe_baseline(s->family), baseline, NULL) == RC_OK &&
+            strcmp(variant, baseline) != 0);
 }
 
-enum rc work_evaluation_id(const struct work_study *s, const char *variant, char id[IDENT_SIZE], struct err *err) {
+enum rc work_evaluation_id(const struct work_study *s, const char *variant, char id[IDENT_SIZE],
+                           struct err *err) {
     return stored_id("eval",
-                     json_pack("{s:i, s:s, s:s, s:o, s:b, s:i}", "version", (int)WORK_VERSION, "variant", variant,
-                               "dataset", s->dataset.id, "split", plan_of(s, "split"), "reference",
+                     json_pack("{s:i, s:s, s:s, s:o, s:b, s:i}", "version", (int)WORK_VERSION, "variant",
+                               variant, "dataset", s->dataset.id, "split", plan_of(s, "split"), "reference",
                                (int)wants_reference(s, variant), "context",
                                s->family == FAMILY_GGUF ? (int)GGUF_CONTEXT_TOKENS : 0),
                      id, err);
 }
 
 /* Version of the runtime on that machine type, by the target heard of last. "" when not known. */
-static enum rc runtime_version(struct store_tx *tx, const struct work_study *s, const char *machine_type, json_t **ret,
-                               struct err *err) {
+static enum rc runtime_version(struct store_tx *tx, const struct work_study *s, const char *machine_type,
+                               json_t **ret, struct err *err) {
     struct store_target *targets, *last = NULL;
     size_t n;
     enum rc rc = store_targets_list(tx, &targets, &n, err);
@@ -259,9 +264,9 @@ enum rc work_profile_id(struct store_tx *tx, const struct work_study *s, const c
         return rc;
     }
     return stored_id("prof",
-                     json_pack("{s:i, s:s, s:s, s:I, s:o}", "version", (int)WORK_VERSION, "configuration", configuration,
-                               "dataset", s->dataset.id, "min_samples", (json_int_t)effort_of(s)->min_samples, "runtime",
-                               version),
+                     json_pack("{s:i, s:s, s:s, s:I, s:o}", "version", (int)WORK_VERSION, "configuration",
+                               configuration, "dataset", s->dataset.id, "min_samples",
+                               (json_int_t)effort_of(s)->min_samples, "runtime", version),
                      id, err);
 }
 
@@ -272,8 +277,8 @@ void work_key(const char *kind, const char *product, char key[WORK_KEY_SIZE]) {
 enum rc work_inspect_key(const struct work_study *s, char key[WORK_KEY_SIZE], struct err *err) {
     char id[IDENT_SIZE];
     enum rc rc = stored_id("insp",
-                           json_pack("{s:i, s:s, s:s, s:s?}", "version", (int)WORK_VERSION, "model", s->model.id, "dataset",
-                                     s->dataset.id, "calibration", s->calibration.id),
+                           json_pack("{s:i, s:s, s:s, s:s?}", "version", (int)WORK_VERSION, "model",
+                                     s->model.id, "dataset", s->dataset.id, "calibration", s->calibration.id),
                            id, err);
     if (rc == RC_OK) {
         work_key("inspect", id, key);
@@ -282,7 +287,8 @@ enum rc work_inspect_key(const struct work_study *s, char key[WORK_KEY_SIZE], st
 }
 
 void work_label(const char *recipe, const struct work_runtime *r, char label[WORK_LABEL_SIZE]) {
-    int n = snprintf(label, WORK_LABEL_SIZE, "%s %lldx%lld", recipe, (long long)r->instances, (long long)r->threads);
+    int n = snprintf(label, WORK_LABEL_SIZE, "%s %lldx%lld", recipe, (long long)r->instances,
+                     (long long)r->threads);
     if (r->batch > 1 && n > 0 && n < WORK_LABEL_SIZE) {
         snprintf(label + n, WORK_LABEL_SIZE - (size_t)n, " b%lld", (long long)r->batch);
     }
@@ -290,8 +296,8 @@ void work_label(const char *recipe, const struct work_runtime *r, char label[WOR
 
 /* ---- runtime settings ---- */
 
-static enum rc cores_of(struct store_tx *tx, const struct work_study *s, const char *machine_type, int64_t *ret,
-                        struct err *err) {
+static enum rc cores_of(struct store_tx *tx, const struct work_study *s, const char *machine_type,
+                        int64_t *ret, struct err *err) {
     struct store_machine_type m;
     enum rc rc = store_machine_type_get(tx, machine_type, &m, err);
     if (rc != RC_OK) {
@@ -339,8 +345,8 @@ struct new_job {
     json_t *spec, *subject; /* taken over */
 };
 
-static enum rc add_job(struct store_tx *tx, const struct work_study *s, const struct new_job *w, struct store_job *ret,
-                       struct err *err) {
+static enum rc add_job(struct store_tx *tx, const struct work_study *s, const struct new_job *w,
+                       struct store_job *ret, struct err *err) {
     struct store_job j = {.kind = w->kind, .key = w->key, .label = w->label, .machine_type = w->machine_type};
     char id[IDENT_SIZE];
     ident_random("job", id);
@@ -364,7 +370,8 @@ static enum rc add_job(struct store_tx *tx, const struct work_study *s, const st
     return rc;
 }
 
-enum rc work_add_inspect(struct store_tx *tx, const struct work_study *s, struct store_job *ret, struct err *err) {
+enum rc work_add_inspect(struct store_tx *tx, const struct work_study *s, struct store_job *ret,
+                         struct err *err) {
     json_t *model = NULL, *dataset = NULL, *calibration = NULL;
     char key[WORK_KEY_SIZE];
     enum rc rc = work_inspect_key(s, key, err);
@@ -377,7 +384,8 @@ enum rc work_add_inspect(struct store_tx *tx, const struct work_study *s, struct
     if (rc == RC_OK && s->calibration.id) {
         rc = calibration_json(tx, s, CALIBRATION_EXAMPLES, &calibration, err);
     }
-    json_t *spec = rc == RC_OK ? json_pack("{s:O, s:O, s:O?}", "model", model, "dataset", dataset, "calibration", calibration)
+    json_t *spec = rc == RC_OK ? json_pack("{s:O, s:O, s:O?}", "model", model, "dataset", dataset,
+                                           "calibration", calibration)
                                : NULL;
     if (rc == RC_OK && spec) {
         struct new_job w = {.kind = "inspect", .key = key, .label = recipe_baseline(s->family), .spec = spec};
@@ -401,7 +409,8 @@ enum rc work_add_compress(struct store_tx *tx, const struct work_study *s, const
     work_key("compress", v->id, key);
     enum rc rc = model_json(tx, s, &model, err);
     if (rc == RC_OK && needs_calibration(s, v->recipe)) {
-        rc = calibration_json(tx, s, json_integer_value(json_object_get(split, "calibration_examples")), &calibration, err);
+        rc = calibration_json(tx, s, json_integer_value(json_object_get(split, "calibration_examples")),
+                              &calibration, err);
     }
     if (rc != RC_OK) {
         json_decref(model);
@@ -444,8 +453,9 @@ enum rc work_add_evaluate(struct store_tx *tx, const struct work_study *s, const
     if (s->family == FAMILY_GGUF) {
         json_object_set_new(w.spec, "context", json_integer(GGUF_CONTEXT_TOKENS));
     }
-    w.subject = json_pack("{s:s, s:s, s:s, s:s, s:o}", "variant", v->id, "evaluation", id, "baseline_evaluation",
-                          baseline_id, "dataset", s->dataset.id, "split", plan_of(s, "split"));
+    w.subject =
+        json_pack("{s:s, s:s, s:s, s:s, s:o}", "variant", v->id, "evaluation", id, "baseline_evaluation",
+                  baseline_id, "dataset", s->dataset.id, "split", plan_of(s, "split"));
     return add_job(tx, s, &w, ret, err);
 }
 
@@ -469,10 +479,10 @@ enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const 
     work_label(v->recipe, &(struct work_runtime){c->instances, c->threads, c->batch}, label);
     struct new_job w = {.kind = "profile", .key = key, .label = label, .machine_type = c->machine_type};
     w.priority = PRIORITY_PROFILE;
-    w.spec = json_pack("{s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:I}", "model", model, "dataset", dataset, "runtime",
-                       "instances", (json_int_t)c->instances, "threads", (json_int_t)c->threads, "batch",
-                       (json_int_t)c->batch, "time_limit_s", (json_int_t)effort->time_limit_s, "min_samples",
-                       (json_int_t)effort->min_samples);
+    w.spec = json_pack("{s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:I}", "model", model, "dataset", dataset,
+                       "runtime", "instances", (json_int_t)c->instances, "threads", (json_int_t)c->threads,
+                       "batch", (json_int_t)c->batch, "time_limit_s", (json_int_t)effort->time_limit_s,
+                       "min_samples", (json_int_t)effort->min_samples);
     if (s->family == FAMILY_GGUF) {
         json_object_set_new(w.spec, "generate", json_integer(GGUF_GENERATE_TOKENS));
     }

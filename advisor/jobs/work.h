@@ -1,5 +1,5 @@
-/* work.h -- the pieces of work a study consists of: their identity by content, and the jobs that workers get for them
- * (docs/protocol.md). Everything here reads inside one transaction of the store. */
+/* work.h -- the pieces of work a study consists of: their identity by content, and the jobs that workers get
+ * for them (docs/protocol.md). Everything here reads inside one transaction of the store. */
 #pragma once
 
 #include <jansson.h>
@@ -14,11 +14,12 @@
 #include "db/store_work.h"
 
 /* A study with what its work is made of. `request` is the study's request_json:
- *   {"model", "dataset", "calibration" | null, "targets": [ids], "recipes": [canonical], "preset" | null, "floors": [..],
- *    "budgets": [..], "price_per_hour" | null, "threads" | null, "evaluate": "needed" | "all", "confidence"}
- * `plan` (NULL before inspection) is its plan_json:
+ *   {"model", "dataset", "calibration" | null, "targets": [ids], "recipes": [canonical], "preset" | null,
+ * "floors": [..], "budgets": [..], "price_per_hour" | null, "threads" | null, "evaluate": "needed" | "all",
+ * "confidence"} `plan` (NULL before inspection) is its plan_json:
  *   {"inspect": {...}, "recipes": [canonical, act chosen], "machine_types": [ids], "batches": [1, 8],
- *    "split": eval split, "calibration_split": split | null, "reference": "none" | "variants" | "all", "notes": [texts]} */
+ *    "split": eval split, "calibration_split": split | null, "reference": "none" | "variants" | "all",
+ * "notes": [texts]} */
 struct work_study {
     struct store_study row;
     enum model_family family;
@@ -27,34 +28,39 @@ struct work_study {
     json_t *request, *plan;                    /* owned */
 };
 
-MUST_USE enum rc work_study_load(struct store_tx *tx, const char *id, struct work_study *ret, struct err *err);
+MUST_USE enum rc work_study_load(struct store_tx *tx, const char *id, struct work_study *ret,
+                                 struct err *err);
 void work_study_release(struct work_study *s);
 
 struct work_runtime {
     int64_t instances, threads, batch;
 };
 enum { WORK_RUNTIMES_MAX = 16 };
-/* The runtime settings that are measured on a machine type: all cores as one instance, and as one instance a core, each
- * batch of the plan (batches beyond 1 only for the former). */
+/* The runtime settings that are measured on a machine type: all cores as one instance, and as one instance a
+ * core, each batch of the plan (batches beyond 1 only for the former). */
 MUST_USE enum rc work_runtimes(struct store_tx *tx, const struct work_study *s, const char *machine_type,
                                struct work_runtime ret[WORK_RUNTIMES_MAX], size_t *n, struct err *err);
 
 /* Ids. `recipe` is canonical. */
-MUST_USE enum rc work_variant_id(const struct work_study *s, const char *recipe, char id[IDENT_SIZE], struct err *err);
-MUST_USE enum rc work_configuration_id(const char *variant, const char *machine_type, const struct work_runtime *r,
-                                       char id[IDENT_SIZE], struct err *err);
-MUST_USE enum rc work_evaluation_id(const struct work_study *s, const char *variant, char id[IDENT_SIZE], struct err *err);
+MUST_USE enum rc work_variant_id(const struct work_study *s, const char *recipe, char id[IDENT_SIZE],
+                                 struct err *err);
+MUST_USE enum rc work_configuration_id(const char *variant, const char *machine_type,
+                                       const struct work_runtime *r, char id[IDENT_SIZE], struct err *err);
+MUST_USE enum rc work_evaluation_id(const struct work_study *s, const char *variant, char id[IDENT_SIZE],
+                                    struct err *err);
 MUST_USE enum rc work_profile_id(struct store_tx *tx, const struct work_study *s, const char *configuration,
                                  const char *machine_type, char id[IDENT_SIZE], struct err *err);
 
 /* Adds (or joins) the job; *ret is how it stands. */
-MUST_USE enum rc work_add_inspect(struct store_tx *tx, const struct work_study *s, struct store_job *ret, struct err *err);
-MUST_USE enum rc work_add_compress(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
-                                   struct store_job *ret, struct err *err);
-MUST_USE enum rc work_add_evaluate(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
-                                   struct store_job *ret, struct err *err);
-MUST_USE enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
-                                  const struct store_configuration *c, struct store_job *ret, struct err *err);
+MUST_USE enum rc work_add_inspect(struct store_tx *tx, const struct work_study *s, struct store_job *ret,
+                                  struct err *err);
+MUST_USE enum rc work_add_compress(struct store_tx *tx, const struct work_study *s,
+                                   const struct store_variant *v, struct store_job *ret, struct err *err);
+MUST_USE enum rc work_add_evaluate(struct store_tx *tx, const struct work_study *s,
+                                   const struct store_variant *v, struct store_job *ret, struct err *err);
+MUST_USE enum rc work_add_profile(struct store_tx *tx, const struct work_study *s,
+                                  const struct store_variant *v, const struct store_configuration *c,
+                                  struct store_job *ret, struct err *err);
 
 /* Keys of jobs: kind ":" and the id of what the job makes. `key` has room for WORK_KEY_SIZE. */
 enum { WORK_KEY_SIZE = IDENT_SIZE + 16 };
