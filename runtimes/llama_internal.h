@@ -17,9 +17,11 @@ struct llama_lm {
     bool owns_model; /* false in an instance: the weights are another's */
     struct llama_context *ctx;
     const struct llama_vocab *vocab;
-    struct llama_batch batch; /* room for `context` tokens */
-    uint32_t context;         /* tokens */
-    uint32_t max_outputs;     /* positions whose logits one decode may give */
+    struct ggml_threadpool *pool; /* NULL for one thread */
+    struct llama_batch batch;     /* room for `context` tokens */
+    uint32_t context;             /* tokens */
+    uint32_t threads;
+    uint32_t max_outputs; /* positions whose logits one decode may give */
 };
 
 /* --- llama_lm.c --- */
@@ -47,6 +49,18 @@ const float *llama_lm_logits(struct llama_lm *lm, uint32_t begin, uint32_t posit
 
 /* The token that a chunk begins with instead of its own first one: BOS where the model adds one. */
 int32_t llama_lm_first_token(const struct llama_lm *lm, int32_t token);
+
+/* --- llama_threads.c --- */
+
+/* Gives the context a pool of `threads` threads, which inherit the processors of the calling one. Without a
+ * pool libllama starts and ends its threads for every token. Nothing for one thread. */
+MUST_USE enum rc llama_threads_start(struct llama_lm *lm, uint32_t threads, struct err *err);
+void llama_threads_stop(struct llama_lm *lm);
+
+/* Lets `lm` compute on the threads of `other` (they are used in turn, and threads that wait for work spin),
+ * until llama_threads_own gives it its own again. */
+void llama_threads_borrow(struct llama_lm *lm, const struct llama_lm *other);
+void llama_threads_own(struct llama_lm *lm);
 
 /* --- llama_words.c --- */
 

@@ -22,7 +22,9 @@ bool llama_lm_available(void) {
 }
 
 const char *llama_lm_version(void) {
-    return llama_version();
+    static _Thread_local char text[64]; /* libllama's own text does not say whose version it is */
+    snprintf(text, sizeof text, "libllama %s", llama_version());
+    return text;
 }
 
 /* --- libraries --- */
@@ -146,7 +148,8 @@ static enum rc make_context(struct llama_lm *lm, const struct llama_lm_opts *opt
     params.n_batch = lm->context;
     params.n_ubatch = lm->context < UBATCH ? lm->context : UBATCH;
     params.n_outputs_max = lm->max_outputs;
-    params.n_threads = opts && opts->threads ? (int32_t)opts->threads : 1;
+    lm->threads = opts && opts->threads ? opts->threads : 1;
+    params.n_threads = (int32_t)lm->threads;
     params.n_threads_batch = params.n_threads;
     params.cb_eval = on_node;
     params.cb_eval_user_data = user;
@@ -159,7 +162,7 @@ static enum rc make_context(struct llama_lm *lm, const struct llama_lm_opts *opt
                        llama_words_reason(&words));
     }
     lm->batch = llama_batch_init((int32_t)lm->context, 0, 1);
-    return RC_OK;
+    return llama_threads_start(lm, lm->threads, err);
 }
 
 static enum rc check_tokenizer(const struct llama_lm *lm, struct err *err) {
@@ -230,6 +233,7 @@ void llama_lm_free(struct llama_lm *lm) {
         return;
     }
     if (lm->ctx) {
+        llama_threads_stop(lm);
         llama_free(lm->ctx);
     }
     if (lm->batch.token) {

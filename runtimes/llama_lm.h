@@ -37,7 +37,7 @@ struct llama_lm_info {
 /* True in a build with libllama. */
 bool llama_lm_available(void);
 
-/* Version of libllama as it reports it ("0.5.0-dev"); NULL in a build without. */
+/* "libllama 0.5.0-dev", valid as long as the calling thread; NULL in a build without. */
 const char *llama_lm_version(void);
 
 /* Loads the backend libraries that lie beside libggml (the one for this CPU is chosen by ggml). Loading a

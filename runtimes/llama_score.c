@@ -214,7 +214,13 @@ enum rc llama_score_text(struct llama_lm *lm, struct llama_lm *reference, const 
         rc = err_memory(err);
         goto out;
     }
+    if (reference) {
+        llama_threads_borrow(reference, lm);
+    }
     rc = score_chunks(&s, tokens, opts, &scores, err);
+    if (reference) {
+        llama_threads_own(reference);
+    }
     if (rc == RC_OK) {
         *ret = scores;
         scores = (struct llama_scores){0};
