@@ -72,15 +72,20 @@ static enum rc find_word(const char *name, const struct word **ret, enum latency
         *ret = &LATENCY;
         return RC_OK;
     }
+    static const char *const floors[] = {"top1", "f1",  "agreement", "mse",  "mae",
+                                         "ppl",  "kld", "relative",  "drop", "ppl_ratio"};
+    for (size_t i = 0; i < ARRAY_SIZE(floors); i++) {
+        if (strcmp(floors[i], name) == 0) {
+            return err_set(err, RC_INPUT, "\"%s\" is a floor, not a budget; give it as a floor", name);
+        }
+    }
     const char *nearest = nearest_name(name, names);
     if (nearest) {
         return err_set(err, RC_INPUT, "there is no budget \"%s\"; did you mean \"%s\"?", name, nearest);
     }
     return err_set(
         err, RC_INPUT,
-        "there is no budget \"%s\"; there are p50 p90 p95 p99 p99.9 mean throughput memory size cost "
-        "(floors such as relative>=0.99 go to the floors)",
-        name);
+        "there is no budget \"%s\"; there are p50 p90 p95 p99 p99.9 mean throughput memory size cost", name);
 }
 
 static enum rc find_unit(const struct word *w, const char *text, double *factor, struct err *err) {
@@ -171,53 +176,9 @@ void budget_text(const struct budget *b, char text[BUDGET_TEXT_SIZE]) {
     }
 }
 
-struct range {
-    double value, low, high;
-};
-
-static struct range exactly(double value) {
-    return (struct range){value, value, value};
-}
-
-static struct range range_of(const struct budget *b, const struct budget_subject *s) {
-    switch (b->kind) {
-    case BUDGET_LATENCY:
-        if (s->latency && s->latency->n) {
-            const struct latency_point *p = &s->latency->points[b->figure];
-            return (struct range){(double)p->value_us, (double)p->low_us, (double)p->high_us};
-        }
-        return exactly(NAN);
-    case BUDGET_THROUGHPUT:
-        if (s->throughput && s->throughput->per_s > 0) {
-            return (struct range){s->throughput->per_s, s->throughput->low, s->throughput->high};
-        }
-        return exactly(NAN);
-    case BUDGET_MEMORY:
-        return exactly(s->memory_bytes);
-    case BUDGET_SIZE:
-        return exactly(s->size_bytes);
-    case BUDGET_COST:
-        return (struct range){s->cost.value, s->cost.low, s->cost.high};
-    }
-    return exactly(NAN);
-}
-
-/* low and high are never NAN where something was measured; comparisons with NAN are false, so that nothing is
- * decided. */
-static enum verdict verdict_of(const struct budget *b, const struct range *r) {
-    if (b->kind == BUDGET_THROUGHPUT) {
-        return r->low >= b->bound ? VERDICT_MET : (r->high < b->bound ? VERDICT_BROKEN : VERDICT_UNDECIDED);
-    }
-    return r->high <= b->bound ? VERDICT_MET : (r->low > b->bound ? VERDICT_BROKEN : VERDICT_UNDECIDED);
-}
-
-enum verdict budget_verdict(const struct budget *b, const struct budget_subject *s) {
-    struct range r = range_of(b, s);
-    return verdict_of(b, &r);
-}
-
 /* About how many more samples: a bound's distance from the value shrinks with the root of n. */
-static uint64_t more_samples(const struct budget *b, const struct budget_subject *s, const struct range *r) {
+static uint64_t more_samples(const struct budget *b, const struct budget_subject *s,
+                             const struct budget_range *r) {
     double n = s->latency->n, confidence = (double)s->latency->confidence;
     double needed = 0;
     if (b->figure != LATENCY_MEAN && isinf(r->high)) {
@@ -246,9 +207,9 @@ static const char *test_of(const struct budget *b) {
 }
 
 void budget_judge(const struct budget *b, const struct budget_subject *s, struct check *ret) {
-    struct range r = range_of(b, s);
+    struct budget_range r = budget_range_of(b, s);
     bool finite_high = !isinf(r.high);
-    *ret = (struct check){.verdict = verdict_of(b, &r),
+    *ret = (struct check){.verdict = budget_verdict(b, s),
                           .measured = !isnan(r.low),
                           .test = isnan(r.low) ? "" : test_of(b),
                           .value = r.value,

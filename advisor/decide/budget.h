@@ -6,6 +6,8 @@
  *   cost <= 0.5usd                                         bound in USD per million predictions or tokens */
 #pragma once
 
+#include <math.h>
+
 #include "advisor/decide/check.h"
 #include "advisor/decide/cost.h"
 #include "advisor/decide/latency.h"
@@ -39,5 +41,40 @@ struct budget_subject {
 /* Units in *ret as in budget.bound. */
 void budget_judge(const struct budget *b, const struct budget_subject *s, struct check *ret);
 
-/* The verdict alone, for deciding among many. */
-enum verdict budget_verdict(const struct budget *b, const struct budget_subject *s);
+/* A figure and its bounds; all NAN when it was not measured. */
+struct budget_range {
+    double value, low, high;
+};
+
+static inline struct budget_range budget_range_of(const struct budget *b, const struct budget_subject *s) {
+    struct budget_range none = {NAN, NAN, NAN};
+    switch (b->kind) {
+    case BUDGET_LATENCY:
+        if (s->latency && s->latency->n) {
+            const struct latency_point *p = &s->latency->points[b->figure];
+            return (struct budget_range){(double)p->value_us, (double)p->low_us, (double)p->high_us};
+        }
+        return none;
+    case BUDGET_THROUGHPUT:
+        if (s->throughput && s->throughput->per_s > 0) {
+            return (struct budget_range){s->throughput->per_s, s->throughput->low, s->throughput->high};
+        }
+        return none;
+    case BUDGET_MEMORY:
+        return (struct budget_range){s->memory_bytes, s->memory_bytes, s->memory_bytes};
+    case BUDGET_SIZE:
+        return (struct budget_range){s->size_bytes, s->size_bytes, s->size_bytes};
+    case BUDGET_COST:
+        return (struct budget_range){s->cost.value, s->cost.low, s->cost.high};
+    }
+    return none;
+}
+
+/* The verdict alone. Comparisons with NAN are false, so that what was not measured is undecided. */
+static inline enum verdict budget_verdict(const struct budget *b, const struct budget_subject *s) {
+    struct budget_range r = budget_range_of(b, s);
+    if (b->kind == BUDGET_THROUGHPUT) {
+        return r.low >= b->bound ? VERDICT_MET : (r.high < b->bound ? VERDICT_BROKEN : VERDICT_UNDECIDED);
+    }
+    return r.high <= b->bound ? VERDICT_MET : (r.low > b->bound ? VERDICT_BROKEN : VERDICT_UNDECIDED);
+}

@@ -1,17 +1,5 @@
 #include "advisor/decide/cost.h"
 
-#include <math.h>
-
-static double per_million(double price_per_hour, double per_s) {
-    return per_s > 0 ? price_per_hour / 3600 / per_s * 1e6 : NAN;
-}
-
-struct cost cost_of(double price_per_hour, const struct throughput *t) {
-    return (struct cost){.value = per_million(price_per_hour, t->per_s),
-                         .low = per_million(price_per_hour, t->high),
-                         .high = per_million(price_per_hour, t->low)};
-}
-
 static struct ratio_figure figure_of(const struct throughput *t) {
     return (struct ratio_figure){.value = t->per_s, .log_error = t->log_error, .freedom = t->freedom};
 }

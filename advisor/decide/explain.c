@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "advisor/decide/limit_text.h"
@@ -263,12 +264,14 @@ static double rounded_bound(double value, bool up) {
     }
     double step = pow(10, floor(log10(fabs(value))) - 2);
     double units = value / step;
-    return (up ? ceil(units - 1e-9) : floor(units + 1e-9)) * step;
+    char text[NUMBER_SIZE]; /* through text, so that no 0.30000000000000004 is shown */
+    snprintf(text, sizeof text, "%.6g", (up ? ceil(units - 1e-9) : floor(units + 1e-9)) * step);
+    return strtod(text, NULL);
 }
 
 enum rc explain_relaxation(const struct recommend_question *q, const struct recommend_outcome *o,
                            const struct recommend_relaxation *r, struct buf *out, struct err *err) {
-    char limit[FLOOR_TEXT_SIZE], needed[FLOOR_TEXT_SIZE], cost[NUMBER_SIZE + 32], number[NUMBER_SIZE];
+    char limit[FLOOR_TEXT_SIZE], needed[BUDGET_TEXT_SIZE], cost[NUMBER_SIZE + 32], number[NUMBER_SIZE];
     recommend_limit_text(q, r->limit, limit, sizeof limit);
     bool at_least = strchr(limit, '>') != NULL;
     if (r->limit < q->floor_count) {
@@ -279,9 +282,7 @@ enum rc explain_relaxation(const struct recommend_question *q, const struct reco
     } else {
         struct budget b = q->budgets[r->limit - q->floor_count];
         b.bound = rounded_bound(r->needed, !at_least);
-        budget_figure(&b, b.bound, number);
-        size_t word = strcspn(limit, "=") + 1;
-        snprintf(needed, sizeof needed, "%.*s %s", (int)word, limit, number);
+        budget_text(&b, needed);
     }
     cost_text(o, r->cost.value, cost, sizeof cost);
     return buf_printf(out, err, "%s instead of %s would admit %s at %s", needed, limit,

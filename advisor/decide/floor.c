@@ -51,14 +51,20 @@ static enum rc find_word(const char *name, const struct word **ret, struct err *
             return RC_OK;
         }
     }
+    static const char *const budgets[] = {"p50",  "p90",        "p95",    "p99",  "p99.9",
+                                          "mean", "throughput", "memory", "size", "cost"};
+    for (size_t i = 0; i < ARRAY_SIZE(budgets); i++) {
+        if (strcmp(budgets[i], name) == 0) {
+            return err_set(err, RC_INPUT, "\"%s\" is a budget, not a floor; give it as a budget", name);
+        }
+    }
     const char *nearest = nearest_name(name, names);
     if (nearest) {
         return err_set(err, RC_INPUT, "there is no floor \"%s\"; did you mean \"%s\"?", name, nearest);
     }
     return err_set(
         err, RC_INPUT,
-        "there is no floor \"%s\"; there are top1 f1 agreement mse mae ppl kld relative drop ppl_ratio "
-        "(budgets such as p99<=5ms go to the budgets)",
+        "there is no floor \"%s\"; there are top1 f1 agreement mse mae ppl kld relative drop ppl_ratio",
         name);
 }
 

@@ -49,7 +49,7 @@ static bool radix_pass(const struct keyed *from, struct keyed *to, size_t n, uns
     return true;
 }
 
-enum rc frontier_sort(const double *cost, size_t n, uint32_t *order, struct err *err) {
+enum rc frontier_sort(const struct frontier_point *points, size_t n, uint32_t *order, struct err *err) {
     if (n == 0) {
         return RC_OK;
     }
@@ -59,7 +59,7 @@ enum rc frontier_sort(const double *cost, size_t n, uint32_t *order, struct err 
     }
     struct keyed *from = a, *to = a + n;
     for (size_t i = 0; i < n; i++) {
-        from[i] = (struct keyed){key_of(cost[i]), (uint32_t)i};
+        from[i] = (struct keyed){key_of(points[i].cost), (uint32_t)i};
     }
     for (unsigned pass = 0; pass < PASSES; pass++) {
         if (radix_pass(from, to, n, pass * DIGIT_BITS)) {
@@ -75,100 +75,102 @@ enum rc frontier_sort(const double *cost, size_t n, uint32_t *order, struct err 
     return RC_OK;
 }
 
-/* Distinct accuracies, ascending; rank 1 is the best. */
 struct ranks {
-    double *values;
+    uint32_t *of_group; /* rank of a group's accuracy: 1 is the best; 0: not measured */
+    float *least;       /* [count + 1] Fenwick tree of least latencies over ranks 1 .. r */
     size_t count;
-    float *least; /* [count + 1] Fenwick tree of least latencies over ranks 1 .. r */
 };
 
 static void ranks_free(struct ranks *r) {
-    free(r->values);
+    free(r->of_group);
     free(r->least);
 }
 
-static enum rc ranks_make(const struct frontier_point *points, size_t n, struct ranks *r, struct err *err) {
-    *r = (struct ranks){.values = calloc(n + 1, sizeof(double))};
-    if (!r->values) {
-        return err_memory(err);
-    }
-    double last = NAN; /* candidates of one variant stand together, so most repetitions are neighbours */
-    for (size_t i = 0; i < n; i++) {
-        if (!isnan(points[i].accuracy) && points[i].accuracy != last) {
-            last = points[i].accuracy;
-            r->values[r->count++] = last;
-        }
-    }
-    quantile_sort_double(r->values, r->count);
+static size_t distinct(double *values, size_t n) {
     size_t kept = 0;
-    for (size_t i = 0; i < r->count; i++) {
-        if (kept == 0 || r->values[i] != r->values[kept - 1]) {
-            r->values[kept++] = r->values[i];
+    quantile_sort_double(values, n);
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || values[i] != values[kept - 1]) {
+            values[kept++] = values[i];
         }
     }
-    r->count = kept;
-    r->least = calloc(kept + 1, sizeof *r->least);
-    if (!r->least) {
-        ranks_free(r);
-        return err_memory(err);
-    }
-    for (size_t i = 0; i <= kept; i++) {
-        r->least[i] = INFINITY;
-    }
-    return RC_OK;
+    return kept;
 }
 
-static size_t rank_of(const struct ranks *r, double accuracy) {
-    size_t low = 0, high = r->count;
+/* How many of the ascending values are at least `accuracy`. */
+static uint32_t rank_of(const double *values, size_t n, double accuracy) {
+    size_t low = 0, high = n;
     while (high - low > 1) {
         size_t mid = low + (high - low) / 2;
-        if (r->values[mid] <= accuracy) {
+        if (values[mid] <= accuracy) {
             low = mid;
         } else {
             high = mid;
         }
     }
-    return r->count - low;
+    return (uint32_t)(n - low);
+}
+
+static enum rc ranks_make(const double *accuracy, size_t groups, struct ranks *r, struct err *err) {
+    double *values = calloc(groups + 1, sizeof *values);
+    *r = (struct ranks){calloc(groups + 1, sizeof *r->of_group), calloc(groups + 1, sizeof *r->least), 0};
+    if (!values || !r->of_group || !r->least) {
+        free(values);
+        ranks_free(r);
+        return err_memory(err);
+    }
+    size_t n = 0;
+    for (size_t g = 0; g < groups; g++) {
+        if (!isnan(accuracy[g])) {
+            values[n++] = accuracy[g];
+        }
+    }
+    r->count = distinct(values, n);
+    for (size_t g = 0; g < groups; g++) {
+        r->of_group[g] = isnan(accuracy[g]) ? 0 : rank_of(values, r->count, accuracy[g]);
+        r->least[g] = INFINITY;
+    }
+    r->least[groups] = INFINITY;
+    free(values);
+    return RC_OK;
 }
 
 static float least_up_to(const struct ranks *r, size_t rank) {
     float least = INFINITY;
     for (; rank > 0; rank -= rank & (~rank + 1)) {
-        least = fminf(least, r->least[rank]);
+        least = r->least[rank] < least ? r->least[rank] : least;
     }
     return least;
 }
 
 static void record(struct ranks *r, size_t rank, float latency) {
     for (; rank <= r->count; rank += rank & (~rank + 1)) {
-        r->least[rank] = fminf(r->least[rank], latency);
+        r->least[rank] = latency < r->least[rank] ? latency : r->least[rank];
     }
 }
 
-static bool beats_or_equals(const struct frontier_point *a, const struct frontier_point *b) {
-    return a->cost <= b->cost && a->accuracy >= b->accuracy && a->latency_us <= b->latency_us;
-}
-
 /* Points of equal cost come in any order: the new one may beat some that were kept just before. */
-static size_t drop_beaten(const struct frontier_point *points, uint32_t *kept, size_t count,
-                          const struct frontier_point *p) {
+static size_t drop_beaten(const struct frontier_point *points, const struct ranks *r, uint32_t *kept,
+                          size_t count, const struct frontier_point *p) {
     size_t begin = count;
     while (begin > 0 && points[kept[begin - 1]].cost == p->cost) {
         begin--;
     }
     size_t left = begin;
     for (size_t i = begin; i < count; i++) {
-        if (!beats_or_equals(p, &points[kept[i]])) {
+        const struct frontier_point *k = &points[kept[i]];
+        if (r->of_group[p->group] > r->of_group[k->group] || p->latency_us > k->latency_us) {
             kept[left++] = kept[i];
         }
     }
     return left;
 }
 
-enum rc frontier_find(const struct frontier_point *points, const uint32_t *order, size_t n, uint32_t *ret,
-                      size_t *count, struct err *err) {
+enum rc frontier_find(const struct frontier_point *points, const uint32_t *order, size_t n,
+                      const double *accuracy, size_t group_count, uint32_t *ret, size_t *count,
+                      struct err *err) {
     struct ranks r;
-    enum rc rc = ranks_make(points, n, &r, err);
+    enum rc rc = ranks_make(accuracy, group_count, &r, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -177,13 +179,13 @@ enum rc frontier_find(const struct frontier_point *points, const uint32_t *order
         r.count + 1; /* best rank so far: an unknown latency (INFINITY) is beaten by any as accurate */
     for (size_t i = 0; i < n; i++) {
         const struct frontier_point *p = &points[order[i]];
-        if (isnan(p->accuracy) || isnan(p->cost)) {
+        size_t rank = r.of_group[p->group];
+        if (rank == 0 || isnan(p->cost)) {
             continue;
         }
-        size_t rank = rank_of(&r, p->accuracy);
         bool beaten = isinf(p->latency_us) ? best_seen <= rank : least_up_to(&r, rank) <= p->latency_us;
         if (!beaten) {
-            kept = drop_beaten(points, ret, kept, p);
+            kept = drop_beaten(points, &r, ret, kept, p);
             ret[kept++] = order[i];
             record(&r, rank, p->latency_us);
             best_seen = rank < best_seen ? rank : best_seen;

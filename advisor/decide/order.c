@@ -52,13 +52,13 @@ static enum rc next_by_cost(const struct recommend_question *q, const struct rec
                             enum order_rule rule, uint32_t *ret, struct err *err) {
     uint32_t cheapest = cheapest_qualifying(q, o);
     uint32_t *order = calloc(q->candidate_count + 1, sizeof *order);
-    double *cost = calloc(q->candidate_count + 1, sizeof *cost);
-    enum rc rc = order && cost ? RC_OK : err_memory(err);
+    struct frontier_point *points = calloc(q->candidate_count + 1, sizeof *points);
+    enum rc rc = order && points ? RC_OK : err_memory(err);
     for (size_t i = 0; rc == RC_OK && i < q->candidate_count; i++) {
-        cost[i] = o->verdicts[i].cost.value;
+        points[i].cost = o->verdicts[i].cost.value;
     }
     if (rc == RC_OK) {
-        rc = frontier_sort(cost, q->candidate_count, order, err);
+        rc = frontier_sort(points, q->candidate_count, order, err);
     }
     if (rc == RC_OK) {
         *ret = RECOMMEND_NONE;
@@ -69,7 +69,7 @@ static enum rc next_by_cost(const struct recommend_question *q, const struct rec
         }
     }
     free(order);
-    free(cost);
+    free(points);
     return rc;
 }
 

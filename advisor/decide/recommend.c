@@ -57,12 +57,11 @@ static bool has_price(double price) {
 }
 
 static bool all_priced(const struct recommend_question *q) {
-    for (size_t i = 0; i < q->candidate_count; i++) {
-        if (!has_price(q->machines[q->candidates[i].machine].usd_per_hour)) {
-            return false;
-        }
+    bool priced = q->candidate_count > 0;
+    for (size_t i = 0; priced && i < q->candidate_count; i++) {
+        priced = has_price(q->machines[q->candidates[i].machine].usd_per_hour);
     }
-    return q->candidate_count > 0;
+    return priced;
 }
 
 double recommend_price(const struct recommend_question *q, const struct recommend_outcome *o,
@@ -74,14 +73,18 @@ double recommend_price(const struct recommend_question *q, const struct recommen
                                     : q->price_per_hour;
 }
 
-struct budget_subject recommend_subject(const struct recommend_question *q, uint32_t candidate,
-                                        double price_per_hour) {
-    const struct recommend_candidate *c = &q->candidates[candidate];
-    return (struct budget_subject){.latency = c->latency.n ? &c->latency : NULL,
+static inline struct budget_subject subject_of(const struct recommend_question *q,
+                                               const struct recommend_candidate *c, double price_per_hour) {
+    return (struct budget_subject){.latency = &c->latency,
                                    .throughput = &c->throughput,
                                    .memory_bytes = (double)c->memory_mib * 1024 * 1024,
                                    .size_bytes = (double)q->variants[c->variant].size_bytes,
                                    .cost = cost_of(price_per_hour, &c->throughput)};
+}
+
+struct budget_subject recommend_subject(const struct recommend_question *q, uint32_t candidate,
+                                        double price_per_hour) {
+    return subject_of(q, &q->candidates[candidate], price_per_hour);
 }
 
 static enum rc check_candidates(const struct recommend_question *q, struct err *err) {
@@ -198,28 +201,42 @@ static void place_candidate(const struct recommend_question *q, struct limits_st
     }
 }
 
-static enum rc judge_candidates(const struct recommend_question *q, struct recommend_outcome *o,
-                                struct err *err) {
-    o->verdicts = calloc(q->candidate_count + 1, sizeof *o->verdicts);
-    struct limits_state *floors = calloc(q->variant_count + 1, sizeof *floors);
-    if (!o->verdicts || !floors) {
-        free(floors);
+static float latency_or_infinity(const struct recommend_candidate *c, enum latency_figure figure) {
+    float us = c->latency.n ? c->latency.points[figure].value_us : NAN;
+    return isnan(us) ? INFINITY : us;
+}
+
+/* What one pass over the candidates leaves for the next steps, so that they need not touch the candidates
+ * again. */
+struct pass {
+    struct frontier_point *points; /* [candidate_count] */
+    struct limits_state *floors;   /* [variant_count] */
+    uint32_t cheapest;             /* that qualifies */
+    uint32_t baseline_meets, baseline_any;
+    double worst_error; /* largest log_error */
+    uint32_t least_freedom;
+};
+
+static enum rc pass_make(const struct recommend_question *q, const struct recommend_outcome *o,
+                         struct pass *p, struct err *err) {
+    *p = (struct pass){.points = calloc(q->candidate_count + 1, sizeof *p->points),
+                       .floors = calloc(q->variant_count + 1, sizeof *p->floors),
+                       .cheapest = RECOMMEND_NONE,
+                       .baseline_meets = RECOMMEND_NONE,
+                       .baseline_any = RECOMMEND_NONE,
+                       .least_freedom = UINT32_MAX};
+    if (!p->points || !p->floors) {
         return err_memory(err);
     }
     for (size_t v = 0; v < q->variant_count; v++) {
-        floors[v] = floors_state(q, o->floor_checks + v * q->floor_count);
+        p->floors[v] = floors_state(q, o->floor_checks + v * q->floor_count);
     }
-    for (uint32_t i = 0; i < q->candidate_count; i++) {
-        uint32_t variant = q->candidates[i].variant;
-        struct budget_subject subject = recommend_subject(q, i, recommend_price(q, o, i));
-        struct limits_state s = budgets_state(q, &subject);
-        s.unmet |= floors[variant].unmet;
-        s.broken |= floors[variant].broken;
-        o->verdicts[i].cost = subject.cost;
-        place_candidate(q, s, q->variants[variant].failure != NULL, &o->verdicts[i]);
-    }
-    free(floors);
     return RC_OK;
+}
+
+static void pass_free(struct pass *p) {
+    free(p->points);
+    free(p->floors);
 }
 
 static uint32_t cheaper(const struct recommend_outcome *o, uint32_t best, uint32_t candidate) {
@@ -227,52 +244,49 @@ static uint32_t cheaper(const struct recommend_outcome *o, uint32_t best, uint32
     return !isnan(cost) && (best == RECOMMEND_NONE || cost < o->verdicts[best].cost.value) ? candidate : best;
 }
 
-static void find_baseline(const struct recommend_question *q, struct recommend_outcome *o) {
-    uint16_t floors = (uint16_t)((1u << q->floor_count) - 1);
-    uint32_t meets = RECOMMEND_NONE, any = RECOMMEND_NONE;
+static void note_candidate(const struct recommend_question *q, const struct recommend_outcome *o, uint32_t i,
+                           enum latency_figure figure, struct pass *p) {
+    const struct recommend_candidate *c = &q->candidates[i];
+    const struct recommend_variant *variant = &q->variants[c->variant];
+    const struct recommend_verdict *v = &o->verdicts[i];
+    p->points[i] = (struct frontier_point){v->cost.value, c->variant, latency_or_infinity(c, figure)};
+    if (v->place == PLACE_QUALIFIES) {
+        p->cheapest = cheaper(o, p->cheapest, i);
+    }
+    if (variant->is_baseline && !variant->failure) {
+        p->baseline_any = cheaper(o, p->baseline_any, i);
+        if (v->unmet >> q->floor_count == 0) {
+            p->baseline_meets = cheaper(o, p->baseline_meets, i);
+        }
+    }
+    double error = c->throughput.log_error;
+    p->worst_error = error > p->worst_error ? error : p->worst_error;
+    if (c->throughput.freedom && c->throughput.freedom < p->least_freedom) {
+        p->least_freedom = c->throughput.freedom;
+    }
+}
+
+static enum rc judge_candidates(const struct recommend_question *q, struct recommend_outcome *o,
+                                struct pass *p, struct err *err) {
+    o->verdicts = calloc(q->candidate_count + 1, sizeof *o->verdicts);
+    enum rc rc = o->verdicts ? pass_make(q, o, p, err) : err_memory(err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    enum latency_figure figure = recommend_figure(q);
     for (uint32_t i = 0; i < q->candidate_count; i++) {
-        const struct recommend_variant *v = &q->variants[q->candidates[i].variant];
-        if (!v->is_baseline || v->failure) {
-            continue;
-        }
-        any = cheaper(o, any, i);
-        if ((o->verdicts[i].unmet & ~floors) == 0) {
-            meets = cheaper(o, meets, i);
-        }
+        const struct recommend_candidate *c = &q->candidates[i];
+        struct budget_subject subject = subject_of(q, c, recommend_price(q, o, i));
+        struct limits_state s = budgets_state(q, &subject);
+        s.unmet |= p->floors[c->variant].unmet;
+        s.broken |= p->floors[c->variant].broken;
+        o->verdicts[i].cost = subject.cost;
+        place_candidate(q, s, q->variants[c->variant].failure != NULL, &o->verdicts[i]);
+        note_candidate(q, o, i, figure, p);
     }
-    o->baseline_in_budget = meets != RECOMMEND_NONE;
-    o->baseline = o->baseline_in_budget ? meets : any;
-}
-
-/* Critical values of Student's t by degrees of freedom, computed when first asked for. */
-enum { CRITICAL_COUNT = 64 };
-struct critical {
-    double confidence, t[CRITICAL_COUNT];
-};
-
-static double critical_t(struct critical *c, uint32_t freedom) {
-    uint32_t i = freedom < CRITICAL_COUNT ? freedom : CRITICAL_COUNT - 1;
-    if (c->t[i] == 0) {
-        c->t[i] = special_t_quantile(c->confidence, i);
-    }
-    return c->t[i];
-}
-
-static uint32_t least_freedom(const struct throughput *a, const struct throughput *b) {
-    if (a->freedom == 0 || b->freedom == 0) {
-        return a->freedom > b->freedom ? a->freedom : b->freedom; /* the other is exact */
-    }
-    return a->freedom < b->freedom ? a->freedom : b->freedom;
-}
-
-/* True when the cost is so far above the margin that the test need not be computed: the standard error is at
- * most the sum of both (paired or not), the critical value at most the one for the smaller of both degrees of
- * freedom, and log(x) at least 1 - 1/x. */
-static bool clearly_above(const struct throughput *a, const struct throughput *b, double cost_ratio,
-                          struct critical *c) {
-    uint32_t freedom = least_freedom(a, b);
-    double over = 1 - RECOMMEND_TIE_RATIO / cost_ratio;
-    return freedom == 0 || over > critical_t(c, freedom) * (a->log_error + b->log_error);
+    o->baseline_in_budget = p->baseline_meets != RECOMMEND_NONE;
+    o->baseline = o->baseline_in_budget ? p->baseline_meets : p->baseline_any;
+    return RC_OK;
 }
 
 bool recommend_tied(const struct recommend_question *q, const struct recommend_outcome *o, uint32_t candidate,
@@ -285,11 +299,6 @@ bool recommend_tied(const struct recommend_question *q, const struct recommend_o
                &q->candidates[other].throughput, recommend_price(q, o, other), RECOMMEND_TIE_RATIO,
                q->confidence, &r);
     return r.p_above > 1 - q->confidence;
-}
-
-static float latency_or_infinity(const struct recommend_candidate *c, enum latency_figure figure) {
-    float us = c->latency.n ? c->latency.points[figure].value_us : NAN;
-    return isnan(us) ? INFINITY : us;
 }
 
 /* Ties break by latency, memory, shorter recipe, cost; then the one that came first. */
@@ -317,28 +326,27 @@ static bool better_of_tie(const struct recommend_question *q, const struct recom
     return o->verdicts[a].cost.value < o->verdicts[b].cost.value;
 }
 
-static void choose(const struct recommend_question *q, struct recommend_outcome *o) {
-    uint32_t cheapest = RECOMMEND_NONE;
-    for (uint32_t i = 0; i < q->candidate_count; i++) {
-        if (o->verdicts[i].place == PLACE_QUALIFIES) {
-            cheapest = cheaper(o, cheapest, i);
-        }
-    }
-    o->choice = cheapest;
-    if (cheapest == RECOMMEND_NONE) {
+/* A cost beyond which no candidate can tie the cheapest, so that most tests need not be computed: the
+ * standard error of a log ratio is at most the sum of both (paired or not), Welch's degrees of freedom at
+ * least the smaller of both. */
+static double no_tie_beyond(const struct recommend_question *q, const struct recommend_outcome *o,
+                            const struct pass *p) {
+    bool noisy = p->worst_error > 0 && p->least_freedom < UINT32_MAX;
+    double critical = noisy ? special_t_quantile(q->confidence, p->least_freedom) : 0;
+    double error = p->worst_error + q->candidates[p->cheapest].throughput.log_error;
+    return o->verdicts[p->cheapest].cost.value * RECOMMEND_TIE_RATIO * exp(critical * error) * (1 + 1e-6);
+}
+
+static void choose(const struct recommend_question *q, const struct pass *p, struct recommend_outcome *o) {
+    o->choice = p->cheapest;
+    if (p->cheapest == RECOMMEND_NONE) {
         return;
     }
-    struct critical critical = {.confidence = q->confidence};
-    double least = o->verdicts[cheapest].cost.value;
+    double limit = no_tie_beyond(q, o, p);
     for (uint32_t i = 0; i < q->candidate_count; i++) {
         const struct recommend_verdict *v = &o->verdicts[i];
-        if (v->place != PLACE_QUALIFIES || i == o->choice ||
-            (v->cost.value > least * RECOMMEND_TIE_RATIO &&
-             clearly_above(&q->candidates[i].throughput, &q->candidates[cheapest].throughput,
-                           v->cost.value / least, &critical))) {
-            continue;
-        }
-        if (better_of_tie(q, o, i, o->choice) && recommend_tied(q, o, i, cheapest)) {
+        if (v->place == PLACE_QUALIFIES && v->cost.value <= limit && better_of_tie(q, o, i, o->choice) &&
+            recommend_tied(q, o, i, p->cheapest)) {
             o->choice = i;
         }
     }
@@ -370,7 +378,7 @@ static void list_failed_variants(const struct recommend_question *q, const bool 
     }
 }
 
-static void list_candidate(const struct recommend_question *q, struct recommend_outcome *o, uint32_t i) {
+static void list_candidate(const struct pass *p, struct recommend_outcome *o, uint32_t i) {
     const struct recommend_verdict *v = &o->verdicts[i];
     switch ((enum recommend_place)v->place) {
     case PLACE_QUALIFIES:
@@ -383,13 +391,13 @@ static void list_candidate(const struct recommend_question *q, struct recommend_
         break;
     case PLACE_REJECTED:
         o->rejected[o->rejected_count++] = (struct recommend_rejected){
-            .candidate = i, .variant = q->candidates[i].variant, .reason = (enum recommend_reason)v->reason};
+            .candidate = i, .variant = p->points[i].group, .reason = (enum recommend_reason)v->reason};
         o->by_reason[v->reason]++;
         break;
     }
 }
 
-static enum rc make_lists(const struct recommend_question *q, const uint32_t *order,
+static enum rc make_lists(const struct recommend_question *q, const struct pass *p, const uint32_t *order,
                           struct recommend_outcome *o, struct err *err) {
     size_t n = q->candidate_count;
     o->runners_up = calloc(n + 1, sizeof *o->runners_up);
@@ -401,59 +409,37 @@ static enum rc make_lists(const struct recommend_question *q, const uint32_t *or
         return err_memory(err);
     }
     for (size_t i = 0; i < n; i++) {
-        has_candidate[q->candidates[order[i]].variant] = true;
-        list_candidate(q, o, order[i]);
+        has_candidate[p->points[order[i]].group] = true;
+        list_candidate(p, o, order[i]);
     }
     list_failed_variants(q, has_candidate, o);
     free(has_candidate);
     return RC_OK;
 }
 
-static enum rc make_frontier(const struct recommend_question *q, const uint32_t *order,
-                             struct recommend_outcome *o, struct err *err) {
-    struct frontier_point *points = calloc(q->candidate_count + 1, sizeof *points);
-    o->frontier = calloc(q->candidate_count + 1, sizeof *o->frontier);
-    if (!points || !o->frontier) {
-        free(points);
-        return err_memory(err);
+/* Accuracy of a variant with larger being better; NAN: not measured. */
+static double directed_accuracy(const struct recommend_variant *v) {
+    if (v->accuracy_count == 0 || v->failure) {
+        return NAN;
     }
-    enum latency_figure figure = recommend_figure(q);
-    for (size_t i = 0; i < q->candidate_count; i++) {
-        const struct recommend_candidate *c = &q->candidates[i];
-        const struct recommend_variant *v = &q->variants[c->variant];
-        double accuracy = NAN;
-        if (v->accuracy_count && !v->failure) {
-            double value = v->accuracies[0].value;
-            accuracy = metric_smaller_is_better(v->accuracies[0].metric) ? -value : value;
-        }
-        points[i] =
-            (struct frontier_point){o->verdicts[i].cost.value, accuracy, latency_or_infinity(c, figure)};
-    }
-    enum rc rc = frontier_find(points, order, q->candidate_count, o->frontier, &o->frontier_count, err);
-    free(points);
-    return rc;
+    double value = v->accuracies[0].value;
+    return metric_smaller_is_better(v->accuracies[0].metric) ? -value : value;
 }
 
-static enum rc sort_by_cost(const struct recommend_question *q, const struct recommend_outcome *o,
-                            uint32_t **ret, struct err *err) {
-    uint32_t *order = calloc(q->candidate_count + 1, sizeof *order);
-    double *cost = calloc(q->candidate_count + 1, sizeof *cost);
-    enum rc rc = RC_OK;
-    if (!order || !cost) {
-        rc = err_memory(err);
-        goto out;
+static enum rc make_frontier(const struct recommend_question *q, const struct pass *p, const uint32_t *order,
+                             struct recommend_outcome *o, struct err *err) {
+    double *accuracy = calloc(q->variant_count + 1, sizeof *accuracy);
+    o->frontier = calloc(q->candidate_count + 1, sizeof *o->frontier);
+    if (!accuracy || !o->frontier) {
+        free(accuracy);
+        return err_memory(err);
     }
-    for (size_t i = 0; i < q->candidate_count; i++) {
-        cost[i] = o->verdicts[i].cost.value;
+    for (size_t v = 0; v < q->variant_count; v++) {
+        accuracy[v] = directed_accuracy(&q->variants[v]);
     }
-    rc = frontier_sort(cost, q->candidate_count, order, err);
-    if (rc == RC_OK) {
-        *ret = order;
-        order = NULL;
-    }
-out:
-    free(order);
-    free(cost);
+    enum rc rc = frontier_find(p->points, order, q->candidate_count, accuracy, q->variant_count, o->frontier,
+                               &o->frontier_count, err);
+    free(accuracy);
     return rc;
 }
 
@@ -467,27 +453,28 @@ enum rc recommend_decide(const struct recommend_question *q, struct recommend_ou
                                   .choice = RECOMMEND_NONE,
                                   .nearest_miss = RECOMMEND_NONE,
                                   .binding = RECOMMEND_NONE};
-    uint32_t *order = NULL;
-    rc = recommend_judge_floors(q, &o, err);
+    struct pass pass = {0};
+    uint32_t *order = calloc(q->candidate_count + 1, sizeof *order);
+    rc = order ? recommend_judge_floors(q, &o, err) : err_memory(err);
     if (rc == RC_OK) {
-        rc = judge_candidates(q, &o, err);
+        rc = judge_candidates(q, &o, &pass, err);
     }
     if (rc == RC_OK) {
-        find_baseline(q, &o);
-        choose(q, &o);
+        choose(q, &pass, &o);
         dismiss_dearer(q, &o);
-        rc = sort_by_cost(q, &o, &order, err);
+        rc = frontier_sort(pass.points, q->candidate_count, order, err);
     }
     if (rc == RC_OK) {
-        rc = make_lists(q, order, &o, err);
+        rc = make_lists(q, &pass, order, &o, err);
     }
     if (rc == RC_OK) {
-        rc = make_frontier(q, order, &o, err);
+        rc = make_frontier(q, &pass, order, &o, err);
     }
     if (rc == RC_OK && o.choice == RECOMMEND_NONE) {
         o.status = o.undecided_count ? RECOMMEND_UNDECIDED : RECOMMEND_NOTHING;
         recommend_find_miss(q, order, &o);
     }
+    pass_free(&pass);
     free(order);
     if (rc != RC_OK) {
         recommend_outcome_free(&o);

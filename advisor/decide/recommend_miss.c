@@ -34,37 +34,38 @@ static void check_of(const struct recommend_question *q, const struct recommend_
     budget_judge(&q->budgets[limit - q->floor_count], &s, ret);
 }
 
-/* By which share a limit is missed: 0.1 for 5.5 ms against 5 ms. Points of accuracy count as hundredths. NAN:
- * not measured. */
+static struct budget_range range_of(const struct recommend_question *q, const struct recommend_outcome *o,
+                                    uint32_t candidate, uint32_t limit) {
+    if (is_floor(q, limit)) {
+        const struct check *c = &o->floor_checks[q->candidates[candidate].variant * q->floor_count + limit];
+        return (struct budget_range){c->value, c->value, c->value};
+    }
+    struct budget_subject s = recommend_subject(q, candidate, recommend_price(q, o, candidate));
+    return budget_range_of(&q->budgets[limit - q->floor_count], &s);
+}
+
+/* By which share a limit that is not met is missed: 0.1 for 5.5 ms against 5 ms. Points of accuracy count as
+ * hundredths. INFINITY: not measured. */
 static double excess(const struct recommend_question *q, const struct recommend_outcome *o,
                      uint32_t candidate, uint32_t limit) {
-    struct check c;
-    check_of(q, o, candidate, limit, &c);
-    if (c.verdict == VERDICT_MET) {
-        return 0;
-    }
+    struct budget_range r = range_of(q, o, candidate, limit);
     double bound = bound_of(q, limit),
-           value = isnan(c.value) ? (wants_more(q, limit) ? c.high : c.low) : c.value;
-    if (is_floor(q, limit) && q->floors[limit].kind == FLOOR_DROP) {
-        return fmax((value - bound) / 100, 1e-9);
-    }
+           value = isnan(r.value) ? (wants_more(q, limit) ? r.high : r.low) : r.value;
     double share = wants_more(q, limit) ? bound / value - 1 : value / bound - 1;
-    return isnan(share) ? NAN
+    if (is_floor(q, limit) && q->floors[limit].kind == FLOOR_DROP) {
+        share = (value - bound) / 100;
+    }
+    return isnan(share) ? INFINITY
                         : fmax(share, 1e-9); /* undecided though the value is inside: missed by a hair */
 }
 
+/* The largest excess, or anything from `enough` up as soon as that is sure. */
 static double worst_excess(const struct recommend_question *q, const struct recommend_outcome *o,
-                           uint32_t candidate) {
+                           uint32_t candidate, double enough) {
     double worst = 0;
-    uint32_t unmet = o->verdicts[candidate].unmet;
-    for (uint32_t limit = 0; limit < limit_count(q); limit++) {
-        if (unmet & (1u << limit)) {
-            double e = excess(q, o, candidate, limit);
-            worst = isnan(e) || e > worst ? e : worst;
-            if (isnan(worst)) {
-                return INFINITY;
-            }
-        }
+    for (uint32_t unmet = o->verdicts[candidate].unmet; unmet && worst < enough; unmet &= unmet - 1) {
+        double e = excess(q, o, candidate, (uint32_t)__builtin_ctz(unmet));
+        worst = e > worst ? e : worst;
     }
     return worst;
 }
@@ -90,27 +91,33 @@ static double needed(const struct recommend_question *q, const struct recommend_
     return wants_more(q, limit) ? c.low : c.high;
 }
 
-/* Cheapest candidate that only this limit keeps out. */
-static uint32_t admitted(const struct recommend_question *q, const uint32_t *order,
-                         const struct recommend_outcome *o, uint32_t limit) {
+/* For each limit the cheapest candidate that only this limit keeps out. */
+static void find_admitted(const struct recommend_question *q, const uint32_t *order,
+                          const struct recommend_outcome *o, uint32_t admitted[RECOMMEND_MAX_LIMITS]) {
+    for (size_t i = 0; i < RECOMMEND_MAX_LIMITS; i++) {
+        admitted[i] = RECOMMEND_NONE;
+    }
     for (size_t i = 0; i < q->candidate_count; i++) {
-        uint32_t c = order[i];
-        if (o->verdicts[c].unmet == 1u << limit && can_serve(q, o, c)) {
+        uint32_t c = order[i], unmet = o->verdicts[c].unmet;
+        if (unmet == 0 || (unmet & (unmet - 1)) != 0) {
+            continue;
+        }
+        uint32_t limit = (uint32_t)__builtin_ctz(unmet);
+        if (admitted[limit] == RECOMMEND_NONE && can_serve(q, o, c)) {
             struct check check;
             check_of(q, o, c, limit, &check);
-            if (check.measured) {
-                return c;
-            }
+            admitted[limit] = check.measured ? c : RECOMMEND_NONE;
         }
     }
-    return RECOMMEND_NONE;
 }
 
 static void find_relaxations(const struct recommend_question *q, const uint32_t *order,
                              struct recommend_outcome *o) {
     double least = INFINITY;
+    uint32_t admitted[RECOMMEND_MAX_LIMITS];
+    find_admitted(q, order, o, admitted);
     for (uint32_t limit = 0; limit < limit_count(q); limit++) {
-        uint32_t c = admitted(q, order, o, limit);
+        uint32_t c = admitted[limit];
         if (c == RECOMMEND_NONE) {
             continue;
         }
@@ -150,7 +157,7 @@ void recommend_find_miss(const struct recommend_question *q, const uint32_t *ord
     for (size_t i = 0; i < q->candidate_count;
          i++) { /* cheapest first, so that the cheaper of equals stays */
         uint32_t c = order[i];
-        double e = can_serve(q, o, c) ? worst_excess(q, o, c) : INFINITY;
+        double e = can_serve(q, o, c) ? worst_excess(q, o, c, least) : INFINITY;
         if (e < least) {
             least = e;
             o->nearest_miss = c;
