@@ -103,7 +103,7 @@ static double median_of_questions(struct world *w, double tightest_us) {
         spent[i] = ask(w);
     }
     qsort(spent, ASKED, sizeof *spent, compare);
-    printf("  median %.0f us, worst %.0f us\n", spent[ASKED / 2], spent[ASKED - 1]);
+    printf("  best %.0f us, median %.0f us, worst %.0f us\n", spent[0], spent[ASKED / 2], spent[ASKED - 1]);
     return spent[ASKED / 2];
 }
 
