@@ -108,21 +108,18 @@ static enum rc check_targets(struct store_tx *tx, const json_t *targets, struct 
     return rc;
 }
 
-/* Adds a canonical recipe once. */
+/* Adds a recipe as it was written, once: the canonical form would fix options that the plan chooses for the targets. */
 static enum rc add_recipe(json_t *recipes, const char *text, enum model_family family, struct err *err) {
-    char canonical[RECIPE_TEXT_SIZE];
+    struct recipe parsed;
     size_t i;
     const json_t *item;
-    enum rc rc = recipe_canonicalise(text, family, canonical, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
+    enum rc rc = recipe_parse(text, family, &parsed, err);
     json_array_foreach(recipes, i, item) {
-        if (strcmp(json_string_value(item), canonical) == 0) {
-            return RC_OK;
+        if (strcmp(json_string_value(item), text) == 0) {
+            return rc;
         }
     }
-    return json_array_append_new(recipes, json_string(canonical)) == 0 ? RC_OK : err_memory(err);
+    return rc == RC_OK && json_array_append_new(recipes, json_string(text)) != 0 ? err_memory(err) : rc;
 }
 
 /* The baseline first, then the recipes that are asked for, or the levels of the preset (standard). */

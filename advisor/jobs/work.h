@@ -14,7 +14,7 @@
 #include "db/store_work.h"
 
 /* A study with what its work is made of. `request` is the study's request_json:
- *   {"model", "dataset", "calibration" | null, "targets": [ids], "recipes": [canonical], "preset" | null,
+ *   {"model", "dataset", "calibration" | null, "targets": [ids], "recipes": [as written], "preset" | null,
  * "floors": [..], "budgets": [..], "price_per_hour" | null, "threads" | null, "evaluate": "needed" | "all",
  * "confidence"} `plan` (NULL before inspection) is its plan_json:
  *   {"inspect": {...}, "recipes": [canonical, act chosen], "machine_types": [ids], "batches": [1, 8],

@@ -1,0 +1,295 @@
+#include "tests/unit/jobs/jobs_fixture.h"
+
+#define RECIPES ", \"recipes\": [\"int8:static\", \"int8:dynamic\", \"int4\"], \"floors\": [\"relative>=0.95\"]"
+
+static json_t *run_study(struct fixture *f, const char *more) {
+    json_t *study = fixture_study(f, more);
+    fixture_run(f);
+    json_t *view = fixture_view(f, id_of(study));
+    json_decref(study);
+    return view;
+}
+
+static json_t *answer_of(struct fixture *f, const json_t *study) {
+    json_t *answer = NULL;
+    FINE(answer_get(f->jobs, text_at(study, "recommendation"), &answer, err));
+    return answer;
+}
+
+static void study_goes_from_submission_to_the_cheapest_that_keeps_the_floor(void **state) {
+    struct fixture *f = *state;
+    json_t *study = run_study(f, RECIPES);
+    if (strcmp(text_at(study, "state"), "done") != 0) {
+        json_dumpf(study, stderr, JSON_INDENT(1));
+    }
+    assert_string_equal(text_at(study, "state"), "done");
+    json_t *answer = answer_of(f, study);
+    const json_t *choice = json_object_get(answer, "choice");
+    assert_string_equal(text_at(answer, "status"), "ok");
+    assert_string_equal(text_at(choice, "recipe"), "int8:static,act=u8");
+    assert_string_equal(text_at(json_object_get(answer, "baseline"), "recipe"), "fp32");
+    assert_string_equal(text_at(json_object_get(choice, "accuracy"), "floor"), "met");
+    assert_int_equal(json_array_size(json_object_get(choice, "evidence")), 2);
+    assert_int_equal(json_array_size(json_object_get(study, "variants")), 4);
+    const json_t *progress = json_object_get(study, "progress");
+    assert_true(json_equal(json_object_get(progress, "done"), json_object_get(progress, "total")));
+    json_decref(answer);
+    json_decref(study);
+}
+
+static void accuracy_is_measured_from_the_cheapest_up_until_nothing_can_win(void **state) {
+    struct fixture *f = *state;
+    json_t *study = run_study(f, RECIPES);
+    /* int4 is the cheapest and breaks the floor, then int8:static qualifies; int8:dynamic costs more than that. */
+    assert_string_equal(f->order, "fp32 int4 int8:static,act=u8 ");
+    json_decref(study);
+}
+
+static void evaluate_all_measures_accuracy_of_every_variant(void **state) {
+    struct fixture *f = *state;
+    json_t *study = run_study(f, RECIPES ", \"evaluate\": \"all\"");
+    assert_string_equal(text_at(study, "state"), "done");
+    assert_int_equal(f->evaluated, 4);
+    json_decref(study);
+}
+
+static void second_study_of_the_same_work_needs_no_job(void **state) {
+    struct fixture *f = *state;
+    json_t *first = run_study(f, RECIPES);
+    int profiled = f->profiled, compressed = f->compressed, evaluated = f->evaluated;
+    json_t *second = run_study(f, RECIPES);
+    assert_string_equal(text_at(second, "state"), "done");
+    assert_string_not_equal(id_of(first), id_of(second));
+    assert_int_equal(f->profiled, profiled);
+    assert_int_equal(f->compressed, compressed);
+    assert_int_equal(f->evaluated, evaluated);
+    assert_int_equal(f->inspected, 1);
+    json_decref(first);
+    json_decref(second);
+}
+
+static void failed_variant_is_rejected_with_its_reason_and_not_the_study(void **state) {
+    struct fixture *f = *state;
+    f->fails = "compress:int8:static";
+    json_t *study = run_study(f, RECIPES);
+    assert_string_equal(text_at(study, "state"), "done");
+    json_t *answer = answer_of(f, study);
+    size_t i;
+    const json_t *item;
+    bool found = false;
+    json_array_foreach(json_object_get(json_object_get(answer, "rejected"), "items"), i, item) {
+        found = found || (strcmp(text_at(item, "recipe"), "int8:static,act=u8") == 0 &&
+                          strstr(text_at(item, "reason"), "it has no MatMul") != NULL);
+    }
+    assert_true(found);
+    json_decref(answer);
+    json_decref(study);
+}
+
+static void failed_variant_gets_another_attempt_in_the_next_study(void **state) {
+    struct fixture *f = *state;
+    f->fails = "compress:int8:static";
+    json_decref(run_study(f, RECIPES));
+    f->fails = NULL;
+    json_t *study = run_study(f, RECIPES);
+    json_t *answer = answer_of(f, study);
+    assert_string_equal(text_at(json_object_get(answer, "choice"), "recipe"), "int8:static,act=u8");
+    json_decref(answer);
+    json_decref(study);
+}
+
+static void failed_inspection_fails_the_study_with_its_text(void **state) {
+    struct fixture *f = *state;
+    f->fails = "inspect";
+    json_t *study = run_study(f, RECIPES);
+    assert_string_equal(text_at(study, "state"), "failed");
+    assert_string_equal(text_at(json_object_get(study, "error"), "text"), "it has no MatMul");
+    assert_string_equal(text_at(json_object_get(study, "error"), "code"), "unsupported");
+    json_decref(study);
+}
+
+static void floor_that_the_data_cannot_show_fails_the_study_after_inspection(void **state) {
+    struct fixture *f = *state;
+    json_t *study = run_study(f, ", \"recipes\": [\"int4\"], \"floors\": [\"ppl<=16\"]");
+    assert_string_equal(text_at(study, "state"), "failed");
+    assert_non_null(strstr(text_at(json_object_get(study, "error"), "text"), "top1"));
+    json_decref(study);
+}
+
+static void worker_that_crashes_three_times_is_given_up_with_its_log(void **state) {
+    struct fixture *f = *state;
+    f->fails = "compress:int4";
+    f->crashes = true;
+    json_t *study = run_study(f, RECIPES);
+    assert_string_equal(text_at(study, "state"), "done");
+    json_t *answer = answer_of(f, study);
+    assert_int_equal(f->compressed, 2);
+    json_decref(answer);
+    json_decref(study);
+}
+
+static void study_goes_on_after_the_service_was_killed_at_any_step(void **state) {
+    struct fixture *f = *state;
+    json_t *study = fixture_study(f, RECIPES);
+    bool busy = true;
+    for (int i = 0; i < 500 && busy; i++) {
+        FINE(jobs_step(f->jobs, err));
+        f->now_ms += 1000;
+        busy = fixture_work_one(f, f->target);
+        jobs_close(f->jobs); /* nothing is kept in memory between the steps */
+        fixture_open(f);
+    }
+    FINE(jobs_step(f->jobs, err));
+    json_t *view = fixture_view(f, id_of(study));
+    assert_string_equal(text_at(view, "state"), "done");
+    json_decref(view);
+    json_decref(study);
+}
+
+static void lost_lease_is_given_to_the_next_claim_and_the_late_result_refused(void **state) {
+    struct fixture *f = *state;
+    json_t *study = fixture_study(f, RECIPES), *answer = NULL;
+    FINE(jobs_step(f->jobs, err));
+    json_t *first = fixture_claim(f, f->target);
+    assert_non_null(first);
+    f->now_ms += 31000;
+    FINE(jobs_step(f->jobs, err));
+    json_t *second = fixture_claim(f, f->target);
+    const json_t *job = json_object_get(first, "job"), *again = json_object_get(second, "job");
+    assert_string_equal(id_of(job), id_of(again));
+    json_t *late = result_body(f, job), *good = result_body(f, again);
+    struct err err;
+    assert_int_equal(dispatch_result(f->jobs, id_of(job), late, &answer, &err), RC_CONFLICT);
+    assert_int_equal(dispatch_result(f->jobs, id_of(job), good, &answer, &err), RC_OK);
+    json_decref(answer);
+    assert_int_equal(dispatch_result(f->jobs, id_of(job), good, &answer, &err), RC_OK); /* repeated */
+    json_decref(answer);
+    json_decref(late);
+    json_decref(good);
+    json_decref(first);
+    json_decref(second);
+    json_decref(study);
+}
+
+static void cancelled_study_drops_its_work_and_tells_the_worker(void **state) {
+    struct fixture *f = *state;
+    json_t *study = fixture_study(f, RECIPES), *view = NULL, *answer = NULL;
+    FINE(jobs_step(f->jobs, err));
+    json_t *claimed = fixture_claim(f, f->target);
+    const json_t *job = json_object_get(claimed, "job");
+    FINE(intake_study_cancel(f->jobs, id_of(study), &view, err));
+    assert_string_equal(text_at(view, "state"), "cancelled");
+    json_t *beat = json_pack("{s:O, s:f, s:s}", "token", json_object_get(job, "token"), "fraction", 0.5, "text", "half");
+    FINE(dispatch_heartbeat(f->jobs, id_of(job), beat, &answer, err));
+    assert_true(json_is_true(json_object_get(answer, "cancel")));
+    assert_null(fixture_claim(f, f->target));
+    json_decref(answer);
+    json_decref(beat);
+    json_decref(claimed);
+    json_decref(view);
+    json_decref(study);
+}
+
+static void work_shared_with_another_study_survives_a_cancellation(void **state) {
+    struct fixture *f = *state;
+    json_t *one = fixture_study(f, RECIPES), *two = fixture_study(f, RECIPES), *view = NULL;
+    FINE(jobs_step(f->jobs, err));
+    FINE(intake_study_cancel(f->jobs, id_of(one), &view, err));
+    json_decref(view);
+    fixture_run(f);
+    view = fixture_view(f, id_of(two));
+    assert_string_equal(text_at(view, "state"), "done");
+    json_decref(view);
+    json_decref(one);
+    json_decref(two);
+}
+
+static void machines_of_two_kinds_get_the_activations_that_suit_each(void **state) {
+    struct fixture *f = *state;
+    fixture_register(f, "old", "sse4_2", f->other_target);
+    json_t *study = run_study(f, ", \"recipes\": [\"int8:static\"], \"floors\": [\"relative>=0.95\"]");
+    assert_string_equal(text_at(study, "state"), "done");
+    assert_int_equal(json_array_size(json_object_get(study, "machine_types")), 2);
+    char *recipes = json_dumps(json_object_get(study, "recipes"), 0);
+    assert_non_null(strstr(recipes, "int8:static,act=u8"));
+    assert_non_null(strstr(recipes, "int8:static,act=s8"));
+    free(recipes);
+    json_decref(study);
+}
+
+static void calibration_from_one_dataset_takes_its_examples_out_of_the_evaluation(void **state) {
+    struct fixture *f = *state;
+    json_t *study = fixture_study(f, ", \"recipes\": [\"int8:static\"]");
+    bool calibrated = false, evaluated = false;
+    for (int i = 0; i < 100; i++) {
+        FINE(jobs_step(f->jobs, err));
+        json_t *claimed = fixture_claim(f, f->target), *answer = NULL;
+        if (!claimed) {
+            break;
+        }
+        const json_t *job = json_object_get(claimed, "job"), *spec = json_object_get(job, "spec");
+        const json_t *split = json_object_get(json_object_get(spec, "dataset"), "split");
+        const json_t *calibration = json_object_get(json_object_get(spec, "calibration"), "split");
+        if (strcmp(text_at(job, "kind"), "evaluate") == 0) {
+            evaluated = true;
+            assert_string_equal(text_at(split, "take"), "eval");
+            assert_int_equal(json_integer_value(json_object_get(split, "calibration_examples")), 250);
+        }
+        if (strcmp(text_at(job, "kind"), "compress") == 0) {
+            calibrated = true;
+            assert_string_equal(text_at(calibration, "take"), "calibration");
+            assert_int_equal(json_integer_value(json_object_get(calibration, "calibration_examples")), 250);
+        }
+        json_t *body = result_body(f, job);
+        FINE(dispatch_result(f->jobs, id_of(job), body, &answer, err));
+        json_decref(answer);
+        json_decref(body);
+        json_decref(claimed);
+    }
+    assert_true(calibrated && evaluated);
+    json_decref(study);
+}
+
+static void events_tell_the_whole_way_and_end_with_the_final_state(void **state) {
+    struct fixture *f = *state;
+    json_t *study = run_study(f, RECIPES), *events = NULL, *last, *data;
+    bool final = false;
+    FINE(view_events(f->jobs, id_of(study), 0, &events, &final, err));
+    assert_true(final);
+    size_t n = json_array_size(events), steps = 0, i;
+    const json_t *event;
+    json_array_foreach(events, i, event) {
+        steps += strcmp(text_at(event, "event"), "step") == 0;
+    }
+    assert_int_equal(steps, f->inspected + f->compressed + f->profiled + f->evaluated);
+    last = json_array_get(events, n - 1);
+    data = json_object_get(last, "data");
+    assert_string_equal(text_at(last, "event"), "state");
+    assert_string_equal(text_at(data, "state"), "done");
+    assert_string_equal(text_at(data, "recommendation"), text_at(study, "recommendation"));
+    json_decref(events);
+    json_decref(study);
+}
+
+int main(void) {
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        T(study_goes_from_submission_to_the_cheapest_that_keeps_the_floor),
+        T(accuracy_is_measured_from_the_cheapest_up_until_nothing_can_win),
+        T(evaluate_all_measures_accuracy_of_every_variant),
+        T(second_study_of_the_same_work_needs_no_job),
+        T(failed_variant_is_rejected_with_its_reason_and_not_the_study),
+        T(failed_variant_gets_another_attempt_in_the_next_study),
+        T(failed_inspection_fails_the_study_with_its_text),
+        T(floor_that_the_data_cannot_show_fails_the_study_after_inspection),
+        T(worker_that_crashes_three_times_is_given_up_with_its_log),
+        T(study_goes_on_after_the_service_was_killed_at_any_step),
+        T(lost_lease_is_given_to_the_next_claim_and_the_late_result_refused),
+        T(cancelled_study_drops_its_work_and_tells_the_worker),
+        T(work_shared_with_another_study_survives_a_cancellation),
+        T(machines_of_two_kinds_get_the_activations_that_suit_each),
+        T(calibration_from_one_dataset_takes_its_examples_out_of_the_evaluation),
+        T(events_tell_the_whole_way_and_end_with_the_final_state),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
