@@ -30,7 +30,6 @@ struct dynamic {
     struct graph *g;
     struct record *record;
     const struct int8_plan *plan;
-    enum int8_scales scales;
     struct quantized_input *inputs; /* [tensor_count], made at the first use */
 };
 
@@ -151,7 +150,7 @@ static enum rc add_floats(struct dynamic *d, const struct int8_op *op, const cha
 /* Behind the integer product: Cast, Mul by both scales, Add of the bias. The last one gives `out`. */
 static enum rc add_tail(struct dynamic *d, const struct int8_op *op, const struct int8_quantized *w,
                         const char *product, const char *out, struct err *err) {
-    size_t scale_count = d->scales == INT8_PER_TENSOR ? 1 : w->view.channels;
+    size_t scale_count = w->view.channels;
     const char *scales = NULL;
     const char *both = fresh(d, out, "scales");
     const char *cast = fresh(d, out, "cast");
@@ -210,8 +209,8 @@ static enum rc quantize_op(struct dynamic *d, const struct int8_op *op, struct e
     const char *product = fresh(d, out, "product");
     const char *weights[2] = {NULL, NULL};
     struct int8_quantized w;
-    enum rc rc =
-        int8_weights_read(d->g, graph_constant(d->g, op->weights), op->weight_axis, d->scales, &w, err);
+    enum rc rc = int8_weights_read(d->g, graph_constant(d->g, op->weights), op->weight_axis, INT8_PER_CHANNEL,
+                                   &w, err);
     if (!rc) {
         int8_weights_quantize(w.values, w.view, w.scales, w.q);
         if (op->kind == INT8_CONV) {
@@ -229,8 +228,8 @@ static enum rc quantize_op(struct dynamic *d, const struct int8_op *op, struct e
         rc = add_tail(d, op, &w, product, out, err);
     }
     if (!rc) {
-        rc = record_changed(d->record, err, op->weights->name, "int8 %s, activations quantized at run time",
-                            d->scales == INT8_PER_TENSOR ? "per tensor" : "per channel");
+        rc = record_changed(d->record, err, op->weights->name,
+                            "int8 per channel, activations quantized at run time");
     }
     int8_weights_release(&w);
     return rc;
@@ -258,7 +257,7 @@ enum rc int8_dynamic_compress(struct compress_job *job, const struct recipe_step
     struct int8_ban ban = {0};
     struct int8_plan plan = {0};
     struct dynamic d = {.g = job->graph, .record = job->record, .plan = &plan};
-    d.scales = strcmp(recipe_choice(step, "weights"), "tensor") == 0 ? INT8_PER_TENSOR : INT8_PER_CHANNEL;
+    (void)step; /* it has no options */
     enum rc rc = pass_fold_constants(job->graph, NULL, err);
     if (!rc) {
         rc = pass_fold_batchnorm(job->graph, NULL, err);
