@@ -40,7 +40,7 @@ static void summary_judges_any_budget_as_the_sample_would(void **state) {
             for (size_t i = 0; i < n; i++) {
                 over += (double)samples[i] > b.bound;
             }
-            int expected = binomial_judge(over, n, latency_quantile(b.figure), confidence);
+            int expected = (int)binomial_judge(over, n, latency_quantile(b.figure), confidence);
             assert_int_equal(budget_verdict(&b, &s), expected);
         }
     }

@@ -404,7 +404,7 @@ struct hand {
     struct recommend_variant variants[4];
     struct accuracy accuracies[4];
     struct recommend_candidate candidates[4];
-    struct floor floors[1];
+    struct floor floors[2];
     struct budget budgets[2];
 };
 
@@ -571,6 +571,23 @@ static void several_tests_need_stronger_evidence(void **state) {
     recommend_outcome_free(&o);
 }
 
+static void the_weakest_floor_decides_under_correction(void **state) {
+    (void)state;
+    struct hand h;
+    struct recommend_outcome o;
+    by_hand(&h, "relative>=0.99", NULL);
+    assert_int_equal(floor_parse("top1>=0.5", &h.floors[1], NULL), RC_OK); /* beyond doubt */
+    h.q.floor_count = 2;
+    h.accuracies[1] = counted(9390, 12, 88, 510);
+    h.accuracies[2] = h.accuracies[3] = h.accuracies[1];
+    assert_int_equal(recommend_decide(&h.q, &o, NULL), RC_OK);
+    assert_int_equal(o.tested, 4); /* the baseline too, by its absolute floor */
+    assert_int_equal(o.floor_checks[2].verdict, VERDICT_UNDECIDED);
+    assert_int_equal(o.floor_checks[3].verdict, VERDICT_MET);
+    assert_int_equal(o.choice, 0);
+    recommend_outcome_free(&o);
+}
+
 static void failed_variants_are_rejected_with_or_without_candidates(void **state) {
     (void)state;
     struct hand h;
@@ -636,6 +653,7 @@ int main(void) {
         cmocka_unit_test(undecided_without_a_choice_is_its_own_status),
         cmocka_unit_test(when_nothing_qualifies_the_way_out_is_named),
         cmocka_unit_test(several_tests_need_stronger_evidence),
+        cmocka_unit_test(the_weakest_floor_decides_under_correction),
         cmocka_unit_test(failed_variants_are_rejected_with_or_without_candidates),
         cmocka_unit_test(bad_questions_are_refused),
         cmocka_unit_test(an_empty_question_has_an_empty_answer),

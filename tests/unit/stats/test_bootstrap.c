@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/stats/bootstrap.h"
+#include "core/stats/quantile.h"
 #include "core/stats/rng.h"
 #include "core/stats/special.h"
 
@@ -128,6 +129,29 @@ static void bounds_cover_skewed_data(void **state) {
     assert_in_range(high_holds, rounds * 89 / 100, rounds * 98 / 100);
 }
 
+/* To the right of a right-skewed estimate more room is needed than the plain percentiles give. */
+static void acceleration_leans_towards_the_long_tail(void **state) {
+    (void)state;
+    float v[40];
+    for (int i = 0; i < 20; i++) {
+        v[2 * i] = (float)-log(1 - (i + 0.5) / 20); /* quantiles of the exponential distribution */
+        v[2 * i + 1] = 1;
+    }
+    struct bootstrap_data data = {.variant = v, .rows = 20, .columns = 1};
+    struct bootstrap x;
+    assert_int_equal(bootstrap_run(&data, 20000, 1, &x, NULL), RC_OK);
+    double high, low, percentiles[20000];
+    assert_int_equal(bootstrap_upper(&x, 1, 0.95, &high, NULL), RC_OK);
+    assert_int_equal(bootstrap_lower(&x, 1, 0.95, &low, NULL), RC_OK);
+    for (int i = 0; i < 20000; i++) {
+        percentiles[i] = (double)x.variant[i];
+    }
+    quantile_sort_double(percentiles, 20000);
+    double error = bootstrap_error(&x, 1);
+    assert_true(high > percentiles[19000] + 0.15 * error && low > percentiles[1000] + 0.05 * error);
+    bootstrap_free(&x);
+}
+
 static void paired_false_claims_stay_near_alpha(void **state) {
     (void)state;
     struct rng r;
@@ -200,6 +224,7 @@ int main(void) {
         cmocka_unit_test(variant_and_baseline_draw_the_same_rows),
         cmocka_unit_test(p_value_inverts_the_bound),
         cmocka_unit_test(bounds_cover_skewed_data),
+        cmocka_unit_test(acceleration_leans_towards_the_long_tail),
         cmocka_unit_test(paired_false_claims_stay_near_alpha),
         cmocka_unit_test(rows_are_the_clusters),
         cmocka_unit_test(empty_columns_of_a_resample_are_left_out),
