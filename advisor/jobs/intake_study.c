@@ -108,7 +108,8 @@ static enum rc check_targets(struct store_tx *tx, const json_t *targets, struct 
     return rc;
 }
 
-/* Adds a recipe as it was written, once: the canonical form would fix options that the plan chooses for the targets. */
+/* Adds a recipe as it was written, once: the canonical form would fix options that the plan chooses for the
+ * targets. */
 static enum rc add_recipe(json_t *recipes, const char *text, enum model_family family, struct err *err) {
     struct recipe parsed;
     size_t i;

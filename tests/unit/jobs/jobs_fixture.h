@@ -1,5 +1,6 @@
-/* jobs_fixture.h -- jobs on a temporary folder with a clock of its own, and an agent whose worker is made up: it answers every job
- * at once with figures chosen by the test. Real workers are tested elsewhere; here the planner is. */
+/* jobs_fixture.h -- jobs on a temporary folder with a clock of its own, and an agent whose worker is made up:
+ * it answers every job at once with figures chosen by the test. Real workers are tested elsewhere; here the
+ * planner is. */
 #pragma once
 
 #include <jansson.h>
@@ -41,7 +42,12 @@
     } while (0)
 
 /* y = Relu(x), x [N, 4]: the smallest model whose header says everything. */
-static const unsigned char TINY_ONNX[] = {0x08, 0x08, 0x3a, 0x3d, 0x0a, 0x0c, 0x0a, 0x01, 0x78, 0x12, 0x01, 0x79, 0x22, 0x04, 0x52, 0x65, 0x6c, 0x75, 0x12, 0x01, 0x67, 0x5a, 0x14, 0x0a, 0x01, 0x78, 0x12, 0x0f, 0x0a, 0x0d, 0x08, 0x01, 0x12, 0x09, 0x0a, 0x03, 0x12, 0x01, 0x4e, 0x0a, 0x02, 0x08, 0x04, 0x62, 0x14, 0x0a, 0x01, 0x79, 0x12, 0x0f, 0x0a, 0x0d, 0x08, 0x01, 0x12, 0x09, 0x0a, 0x03, 0x12, 0x01, 0x4e, 0x0a, 0x02, 0x08, 0x04, 0x42, 0x04, 0x0a, 0x00, 0x10, 0x11};
+static const unsigned char TINY_ONNX[] = {
+    0x08, 0x08, 0x3a, 0x3d, 0x0a, 0x0c, 0x0a, 0x01, 0x78, 0x12, 0x01, 0x79, 0x22, 0x04, 0x52,
+    0x65, 0x6c, 0x75, 0x12, 0x01, 0x67, 0x5a, 0x14, 0x0a, 0x01, 0x78, 0x12, 0x0f, 0x0a, 0x0d,
+    0x08, 0x01, 0x12, 0x09, 0x0a, 0x03, 0x12, 0x01, 0x4e, 0x0a, 0x02, 0x08, 0x04, 0x62, 0x14,
+    0x0a, 0x01, 0x79, 0x12, 0x0f, 0x0a, 0x0d, 0x08, 0x01, 0x12, 0x09, 0x0a, 0x03, 0x12, 0x01,
+    0x4e, 0x0a, 0x02, 0x08, 0x04, 0x42, 0x04, 0x0a, 0x00, 0x10, 0x11};
 
 struct fixture {
     char folder[64];
@@ -50,12 +56,12 @@ struct fixture {
     char target[64], other_target[64];
     char model[64], dataset[64];
     /* what the made-up worker does */
-    const char *fails;     /* kind:label prefix, "compress:fp16", NULL = nothing */
-    bool crashes;          /* and it crashes instead of saying why */
-    const char *labels;    /* "example" */
-    int evaluated;         /* jobs of a kind that were done */
+    const char *fails;  /* kind:label prefix, "compress:fp16", NULL = nothing */
+    bool crashes;       /* and it crashes instead of saying why */
+    const char *labels; /* "example" */
+    int evaluated;      /* jobs of a kind that were done */
     int compressed, profiled, inspected;
-    char order[512];       /* labels of the evaluations, in order */
+    char order[512]; /* labels of the evaluations, in order */
 };
 
 static inline int64_t fixture_now(void *user) {
@@ -73,7 +79,8 @@ static inline json_t *fixture_json(const char *text) {
     return json;
 }
 
-static inline void fixture_put(struct fixture *f, const void *data, size_t size, char sha256[SHA256_HEX_SIZE]) {
+static inline void fixture_put(struct fixture *f, const void *data, size_t size,
+                               char sha256[SHA256_HEX_SIZE]) {
     FINE(store_blob_put(jobs_store(f->jobs), data, size, sha256, err));
 }
 
@@ -93,10 +100,14 @@ static inline void fixture_register(struct fixture *f, const char *name, const c
     char text[1024];
     json_t *answer = NULL;
     snprintf(text, sizeof(text),
-             "{\"name\": \"%s\", \"fingerprint\": {\"cpu\": {\"model\": \"Test CPU %s\", \"vendor\": \"T\", \"cores\": 2, "
-             "\"threads\": 2, \"isa\": [\"avx2\", \"%s\"], \"l1d_bytes\": 32768, \"l2_bytes\": 1048576, \"l3_bytes\": "
-             "33554432}, \"memory_bytes\": 25000000000, \"kernel\": \"6.1.0\", \"os\": \"Debian\", \"virtual\": \"kvm\", "
-             "\"arch\": \"x86_64\", \"pmu\": {\"available\": false, \"reason\": \"none\"}, \"runtimes\": {\"onnxruntime\": "
+             "{\"name\": \"%s\", \"fingerprint\": {\"cpu\": {\"model\": \"Test CPU %s\", \"vendor\": \"T\", "
+             "\"cores\": 2, "
+             "\"threads\": 2, \"isa\": [\"avx2\", \"%s\"], \"l1d_bytes\": 32768, \"l2_bytes\": 1048576, "
+             "\"l3_bytes\": "
+             "33554432}, \"memory_bytes\": 25000000000, \"kernel\": \"6.1.0\", \"os\": \"Debian\", "
+             "\"virtual\": \"kvm\", "
+             "\"arch\": \"x86_64\", \"pmu\": {\"available\": false, \"reason\": \"none\"}, \"runtimes\": "
+             "{\"onnxruntime\": "
              "\"1.30.0\"}, \"sandbox\": {}}}",
              name, isa, isa);
     json_t *body = fixture_json(text);
@@ -152,20 +163,25 @@ static inline bool starts(const char *text, const char *prefix) {
 
 /* ---- the made-up worker ---- */
 
-/* Examples of 750 answered right, and latency in us with 2 threads. int4 breaks any reasonable floor, int8:dynamic is slow. */
+/* Examples of 750 answered right, and latency in us with 2 threads. int4 breaks any reasonable floor,
+ * int8:dynamic is slow. */
 static inline int right_of(const char *recipe) {
     return starts(recipe, "int4") ? 400 : starts(recipe, "int8:static") ? 728 : 730;
 }
 
 static inline double latency_of(const char *recipe) {
-    return starts(recipe, "int8:static") ? 200 : starts(recipe, "int8:dynamic") ? 5000 : starts(recipe, "int4") ? 100 : 500;
+    return starts(recipe, "int8:static")    ? 200
+           : starts(recipe, "int8:dynamic") ? 5000
+           : starts(recipe, "int4")         ? 100
+                                            : 500;
 }
 
 static inline json_t *made_inspect(struct fixture *f) {
     f->inspected++;
-    return json_pack("{s:s, s:[{s:s, s:s, s:[n, i]}], s:i, s:i, s:i, s:s, s:[s], s:i, s:s}", "family", "onnx", "inputs",
-                     "name", "x", "dtype", "float32", "shape", 4, "examples", 1000, "calibration_examples", 0,
-                     "overlap_dropped", 0, "labels", f->labels, "metrics", "top1", "classes", 4, "runtime", "test 1");
+    return json_pack("{s:s, s:[{s:s, s:s, s:[n, i]}], s:i, s:i, s:i, s:s, s:[s], s:i, s:s}", "family", "onnx",
+                     "inputs", "name", "x", "dtype", "float32", "shape", 4, "examples", 1000,
+                     "calibration_examples", 0, "overlap_dropped", 0, "labels", f->labels, "metrics", "top1",
+                     "classes", 4, "runtime", "test 1");
 }
 
 static inline json_t *made_scores(struct fixture *f, const char *label, json_t *files) {
@@ -178,20 +194,21 @@ static inline json_t *made_scores(struct fixture *f, const char *label, json_t *
     json_array_append_new(files, fixture_file(f, "scores-top1.bin", scores, sizeof(scores)));
     f->evaluated++;
     snprintf(f->order + strlen(f->order), sizeof(f->order) - strlen(f->order), "%s ", label);
-    return json_pack("{s:s, s:{s:f}, s:i, s:i, s:[{s:s, s:s, s:i, s:i}], s:f}", "primary", "top1", "metrics", "top1",
-                     right_of(label) / (double)ROWS, "examples", ROWS, "positions", ROWS, "scores", "metric", "top1", "path",
-                     "scores-top1.bin", "rows", ROWS, "columns", 1, "seconds", 0.1);
+    return json_pack("{s:s, s:{s:f}, s:i, s:i, s:[{s:s, s:s, s:i, s:i}], s:f}", "primary", "top1", "metrics",
+                     "top1", right_of(label) / (double)ROWS, "examples", ROWS, "positions", ROWS, "scores",
+                     "metric", "top1", "path", "scores-top1.bin", "rows", ROWS, "columns", 1, "seconds", 0.1);
 }
 
-static inline json_t *made_scenario(struct fixture *f, const char *file, double us, double per_s, json_t *files) {
+static inline json_t *made_scenario(struct fixture *f, const char *file, double us, double per_s,
+                                    json_t *files) {
     enum { N = 600 };
     float samples[N];
     for (int i = 0; i < N; i++) {
         samples[i] = (float)(us * (1 + 0.001 * (i % 7)));
     }
     json_array_append_new(files, fixture_file(f, file, samples, sizeof(samples)));
-    return json_pack("{s:i, s:{s:f, s:f}, s:f, s:s}", "n", N, "latency_us", "mean", us, "p50", us, "throughput_per_s", per_s,
-                     "samples", file);
+    return json_pack("{s:i, s:{s:f, s:f}, s:f, s:s}", "n", N, "latency_us", "mean", us, "p50", us,
+                     "throughput_per_s", per_s, "samples", file);
 }
 
 static inline json_t *made_profile(struct fixture *f, const char *label, const json_t *spec, json_t *files) {
@@ -202,16 +219,16 @@ static inline json_t *made_profile(struct fixture *f, const char *label, const j
     f->profiled++;
     json_t *single = made_scenario(f, "single-stream.bin", us, 1e6 / us, files);
     json_t *offline = made_scenario(f, "offline.bin", us, instances * batch * 1e6 / us, files);
-    return json_pack("{s:{s:o, s:o}, s:f, s:f, s:{s:b, s:s}, s:s}", "scenarios", "single-stream", single, "offline", offline,
-                     "memory_mib", 20.5, "load_ms", 3.0, "counters", "available", 0, "reason", "none here",
-                     "runtime_version", "test 1");
+    return json_pack("{s:{s:o, s:o}, s:f, s:f, s:{s:b, s:s}, s:s}", "scenarios", "single-stream", single,
+                     "offline", offline, "memory_mib", 20.5, "load_ms", 3.0, "counters", "available", 0,
+                     "reason", "none here", "runtime_version", "test 1");
 }
 
 static inline json_t *made_compress(struct fixture *f, const char *label, json_t *files) {
     f->compressed++;
     json_array_append_new(files, fixture_file(f, "model.onnx", label, strlen(label)));
-    return json_pack("{s:i, s:f, s:b, s:[], s:[], s:[]}", "bytes", (int)strlen(label), "seconds", 0.5, "storage_only", 0,
-                     "changed", "left_alone", "notes");
+    return json_pack("{s:i, s:f, s:b, s:[], s:[], s:[]}", "bytes", (int)strlen(label), "seconds", 0.5,
+                     "storage_only", 0, "changed", "left_alone", "notes");
 }
 
 static inline json_t *fixture_claim(struct fixture *f, const char *target) {
@@ -230,7 +247,8 @@ static inline json_t *result_body(struct fixture *f, const json_t *job) {
              : strcmp(kind, "evaluate") == 0 ? made_scores(f, label, files)
                                              : made_profile(f, label, json_object_get(job, "spec"), files);
     assert_non_null(result);
-    return json_pack("{s:O, s:o, s:o}", "token", json_object_get(job, "token"), "result", result, "files", files);
+    return json_pack("{s:O, s:o, s:o}", "token", json_object_get(job, "token"), "result", result, "files",
+                     files);
 }
 
 /* Does one job. False when there is none. */
@@ -244,8 +262,9 @@ static inline bool fixture_work_one(struct fixture *f, const char *target) {
     snprintf(what, sizeof(what), "%s:%s", json_string_value(json_object_get(job, "kind")),
              json_string_value(json_object_get(job, "label")));
     if (f->fails && starts(what, f->fails)) {
-        body = json_pack("{s:O, s:{s:s, s:s}, s:b, s:s}", "token", json_object_get(job, "token"), "error", "code", "unsupported",
-                         "text", "it has no MatMul", "crashed", (int)f->crashes, "log", "last lines");
+        body = json_pack("{s:O, s:{s:s, s:s}, s:b, s:s}", "token", json_object_get(job, "token"), "error",
+                         "code", "unsupported", "text", "it has no MatMul", "crashed", (int)f->crashes, "log",
+                         "last lines");
         FINE(dispatch_failure(f->jobs, id_of(job), body, &answer, err));
     } else {
         body = result_body(f, job);

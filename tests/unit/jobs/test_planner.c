@@ -1,6 +1,7 @@
 #include "tests/unit/jobs/jobs_fixture.h"
 
-#define RECIPES ", \"recipes\": [\"int8:static\", \"int8:dynamic\", \"int4\"], \"floors\": [\"relative>=0.95\"]"
+#define RECIPES                                                                                              \
+    ", \"recipes\": [\"int8:static\", \"int8:dynamic\", \"int4\"], \"floors\": [\"relative>=0.95\"]"
 
 static json_t *run_study(struct fixture *f, const char *more) {
     json_t *study = fixture_study(f, more);
@@ -40,7 +41,8 @@ static void study_goes_from_submission_to_the_cheapest_that_keeps_the_floor(void
 static void accuracy_is_measured_from_the_cheapest_up_until_nothing_can_win(void **state) {
     struct fixture *f = *state;
     json_t *study = run_study(f, RECIPES);
-    /* int4 is the cheapest and breaks the floor, then int8:static qualifies; int8:dynamic costs more than that. */
+    /* int4 is the cheapest and breaks the floor, then int8:static qualifies; int8:dynamic costs more than
+     * that. */
     assert_string_equal(f->order, "fp32 int4 int8:static,act=u8 ");
     json_decref(study);
 }
@@ -158,11 +160,11 @@ static void lost_lease_is_given_to_the_next_claim_and_the_late_result_refused(vo
     const json_t *job = json_object_get(first, "job"), *again = json_object_get(second, "job");
     assert_string_equal(id_of(job), id_of(again));
     json_t *late = result_body(f, job), *good = result_body(f, again);
-    struct err err;
-    assert_int_equal(dispatch_result(f->jobs, id_of(job), late, &answer, &err), RC_CONFLICT);
-    assert_int_equal(dispatch_result(f->jobs, id_of(job), good, &answer, &err), RC_OK);
+    struct err why;
+    assert_int_equal(dispatch_result(f->jobs, id_of(job), late, &answer, &why), RC_CONFLICT);
+    assert_int_equal(dispatch_result(f->jobs, id_of(job), good, &answer, &why), RC_OK);
     json_decref(answer);
-    assert_int_equal(dispatch_result(f->jobs, id_of(job), good, &answer, &err), RC_OK); /* repeated */
+    assert_int_equal(dispatch_result(f->jobs, id_of(job), good, &answer, &why), RC_OK); /* repeated */
     json_decref(answer);
     json_decref(late);
     json_decref(good);
@@ -179,7 +181,8 @@ static void cancelled_study_drops_its_work_and_tells_the_worker(void **state) {
     const json_t *job = json_object_get(claimed, "job");
     FINE(intake_study_cancel(f->jobs, id_of(study), &view, err));
     assert_string_equal(text_at(view, "state"), "cancelled");
-    json_t *beat = json_pack("{s:O, s:f, s:s}", "token", json_object_get(job, "token"), "fraction", 0.5, "text", "half");
+    json_t *beat =
+        json_pack("{s:O, s:f, s:s}", "token", json_object_get(job, "token"), "fraction", 0.5, "text", "half");
     FINE(dispatch_heartbeat(f->jobs, id_of(job), beat, &answer, err));
     assert_true(json_is_true(json_object_get(answer, "cancel")));
     assert_null(fixture_claim(f, f->target));
