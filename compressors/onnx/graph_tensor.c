@@ -126,7 +126,8 @@ static void read_floats(const Onnx__TensorProto *t, float *out, size_t count) {
         double d;
         uint16_t bits;
         if (is_16_bit_float(t->data_type)) {
-            bits = raw ? (uint16_t)(raw[2 * i] | raw[2 * i + 1] << 8) : (uint16_t)t->int32_data[i];
+            bits = raw ? (uint16_t)((unsigned)raw[2 * i] | (unsigned)raw[2 * i + 1] << 8)
+                       : (uint16_t)((uint32_t)t->int32_data[i] & 0xffffu);
             out[i] = float_of_bits(t->data_type, bits);
         } else {
             memcpy(&d, raw ? (const void *)(raw + 8 * i) : &t->double_data[i], sizeof(d));

@@ -116,7 +116,7 @@ enum rc int4_pack(const struct int4_matrix *m, size_t group, enum int4_zero zero
 }
 
 static unsigned get_nibble(const uint8_t *bytes, size_t i) {
-    return bytes[i / 2] >> (i % 2 ? 4 : 0) & 15u;
+    return ((unsigned)bytes[i / 2] >> (i % 2 ? 4 : 0)) & 15u;
 }
 
 float int4_value(const struct int4_packed *p, size_t group, size_t row, size_t column) {
