@@ -691,7 +691,7 @@ static void conn_step(struct conn *c, enum conn_event event) {
     enum conn_state next = (enum conn_state)transitions[c->state][event];
     assert(next != STATE_NONE);
     if (c->state != STATE_CLOSED) {
-        c->state = next;
+        c->state = next != STATE_NONE ? next : STATE_CLOSED;
         enter(c);
     }
 }
