@@ -11,10 +11,11 @@
 #include "core/data/dataset.h"
 #include "runtimes/onnxruntime.h"
 
-enum { BATCH_MAX = 8, ROUND_EXAMPLES = 32, THREADS_MAX = 256, INPUTS_MAX = 64, QUIET_ROUNDS = 2 };
+enum { BATCH_MAX = 8, ROUND_EXAMPLES = 32, THREADS_MAX = 256, INPUTS_MAX = 64, MIN_EXAMPLES = 64 };
 
-/* A round moves a range noticeably when one of its ends goes out by more than this part of its width. */
-static const float settled_ratio = 0.02F;
+/* A tensor has settled when a round moved what holds this part of its values by less than this ratio. */
+static const double settled_percent = 99.9;
+static const double settled_ratio = 0.02;
 
 /* Statistics of one target. */
 struct target_stats {
@@ -32,6 +33,7 @@ struct calibration {
 /* What all threads share. Only `next` and `error` change while threads run, under the lock. */
 struct run {
     const struct compress_job *job;
+    const struct calibration_opts *opts;
     const struct calibration_target *targets;
     size_t target_count;
     struct onnxruntime *runtime;
@@ -367,6 +369,9 @@ static enum rc open_observed(struct run *run, struct err *err) {
  * The statistics of that run stay: its examples are not run again. */
 static enum rc choose_batch(struct run *run, struct worker *w, struct err *err) {
     run->total = dataset_count(run->job->calibration);
+    if (run->opts->max_examples > 0 && run->opts->max_examples < run->total) {
+        run->total = run->opts->max_examples;
+    }
     for (size_t i = 0; i < run->input_count; i++) {
         if (run->inputs[i].rank > 0 && run->inputs[i].dims[0] > 0) {
             run->batch = (size_t)run->inputs[i].dims[0];
@@ -392,28 +397,16 @@ static enum rc choose_batch(struct run *run, struct worker *w, struct err *err) 
 
 /* --- rounds --- */
 
-/* Puts all threads' statistics together and empties theirs. True in *settled when no range moved noticeably.
- */
+/* Puts all threads' statistics together and empties theirs. */
 static enum rc gather(struct run *run, struct worker *workers, size_t count, struct calibration *c,
-                      bool *settled, struct err *err) {
-    *settled = true;
-    for (size_t i = 0; i < run->target_count; i++) {
-        struct target_stats *s = &c->targets[i];
-        float min = s->range.min;
-        float max = s->range.max;
-        for (size_t k = 0; k < count; k++) {
-            struct target_stats *from = &workers[k].stats[i];
-            enum rc rc = target_stats_merge(s, from, err);
+                      struct err *err) {
+    for (size_t k = 0; k < count; k++) {
+        for (size_t i = 0; i < run->target_count; i++) {
+            enum rc rc = target_stats_merge(&c->targets[i], &workers[k].stats[i], err);
             if (rc) {
                 return rc;
             }
         }
-        float width = s->range.max - s->range.min;
-        if (s->range.max - max > settled_ratio * width || min - s->range.min > settled_ratio * width) {
-            *settled = false;
-        }
-    }
-    for (size_t k = 0; k < count; k++) {
         target_stats_free(workers[k].stats, run->target_count);
         workers[k].stats = NULL;
         enum rc rc = target_stats_new(run->targets, run->target_count, &workers[k].stats, err);
@@ -424,33 +417,43 @@ static enum rc gather(struct run *run, struct worker *workers, size_t count, str
     return RC_OK;
 }
 
+/* Remembers how far each tensor reaches in *reach; true when none went further than the last time. */
+static bool has_settled(const struct calibration *c, double *reach) {
+    bool settled = true;
+    for (size_t i = 0; i < c->count; i++) {
+        double now = range_reach(&c->targets[i].range, settled_percent);
+        settled = settled && fabs(now - reach[i]) <= settled_ratio * now;
+        reach[i] = now;
+    }
+    return settled;
+}
+
 static enum rc run_rounds(struct run *run, struct worker *workers, size_t count, struct calibration *c,
-                          struct err *err) {
-    int quiet = 0;
-    while (run->next < run->total && quiet < QUIET_ROUNDS) {
-        size_t left = run->total - run->next;
-        run->end = run->next + (left < ROUND_EXAMPLES ? left : ROUND_EXAMPLES);
-        bool settled = false;
-        enum rc rc = run_round(run, workers, count, err);
+                          double *reach, struct err *err) {
+    const struct calibration_opts *o = run->opts;
+    bool settled = false;
+    enum rc rc = RC_OK;
+    while (!rc && run->next < run->total && !(settled && run->next >= MIN_EXAMPLES)) {
+        size_t end = run->next - run->next % ROUND_EXAMPLES + ROUND_EXAMPLES;
+        run->end = end < run->total ? end : run->total;
+        rc = run_round(run, workers, count, err);
         if (!rc) {
-            rc = gather(run, workers, count, c, &settled, err);
+            rc = gather(run, workers, count, c, err);
         }
-        if (rc) {
-            return rc;
-        }
-        quiet = settled ? quiet + 1 : 0;
-        compress_progress(run->job, (double)run->end / (double)run->total, "calibrating");
+        settled = has_settled(c, reach);
+        double part = (double)run->end / (double)run->total;
+        compress_progress(run->job, o->from + (o->to - o->from) * part, "calibrating");
     }
     c->examples = run->next;
-    bool unused;
-    return gather(run, workers, count, c, &unused, err);
+    return rc ? rc : gather(run, workers, count, c, err);
 }
 
 static enum rc calibrate(struct run *run, struct calibration *c, struct err *err) {
     size_t threads = run->job->threads > 0 ? run->job->threads : 1;
     threads = threads < THREADS_MAX ? threads : THREADS_MAX;
     struct worker *workers = NULL;
-    enum rc rc = open_observed(run, err);
+    double *reach = calloc(run->target_count + 1, sizeof(*reach));
+    enum rc rc = reach ? open_observed(run, err) : err_memory(err);
     if (!rc) {
         rc = workers_new(run, threads, &workers, err);
     }
@@ -458,14 +461,16 @@ static enum rc calibrate(struct run *run, struct calibration *c, struct err *err
         rc = choose_batch(run, &workers[0], err);
     }
     if (!rc) {
-        rc = run_rounds(run, workers, threads, c, err);
+        rc = run_rounds(run, workers, threads, c, reach, err);
     }
-    workers_free(run, workers, rc && !workers ? 0 : threads);
+    workers_free(run, workers, threads);
+    free(reach);
     return rc;
 }
 
 enum rc calibration_run(const struct compress_job *job, const struct calibration_target *targets,
-                        size_t count, struct calibration **ret, struct err *err) {
+                        size_t count, const struct calibration_opts *opts, struct calibration **ret,
+                        struct err *err) {
     if (!job->calibration) {
         return err_set(err, RC_INPUT,
                        "int8:static needs calibration examples: give a dataset to calibrate with");
@@ -474,7 +479,7 @@ enum rc calibration_run(const struct compress_job *job, const struct calibration
     if (!c) {
         return err_memory(err);
     }
-    struct run run = {.job = job, .targets = targets, .target_count = count};
+    struct run run = {.job = job, .opts = opts, .targets = targets, .target_count = count};
     pthread_mutex_init(&run.lock, NULL);
     c->count = count;
     enum rc rc = target_stats_new(targets, count, &c->targets, err);

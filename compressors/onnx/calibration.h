@@ -33,12 +33,18 @@ struct calibration_target {
     unsigned watch;   /* bits of enum calibration_watch */
 };
 
+struct calibration_opts {
+    size_t max_examples; /* 0: all that are needed */
+    double from, to;     /* the part of the job's progress that this is */
+};
+
 /* Runs job->calibration through job->graph on job->threads threads; binds the dataset to the model's inputs
  * if nobody did. `targets` is borrowed for the call. RC_INPUT: no calibration examples, they do not fit the
  * model, or the model fails on them; RC_UNSUPPORTED: a target is not a float32 tensor. Owned by the caller.
  */
 MUST_USE enum rc calibration_run(const struct compress_job *job, const struct calibration_target *targets,
-                                 size_t count, struct calibration **ret, struct err *err);
+                                 size_t count, const struct calibration_opts *opts, struct calibration **ret,
+                                 struct err *err);
 void calibration_free(struct calibration *c); /* NULL is fine */
 
 /* Statistics of target i; bins are NULL unless CALIBRATION_BINS was asked for. Owned by the calibration. */

@@ -10,14 +10,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "compressors/onnx/graph.h"
 #include "compressors/onnx/int8_embed.h"
 #include "compressors/onnx/int8_plan.h"
 #include "compressors/onnx/int8_weights.h"
 #include "compressors/onnx/passes.h"
-#include "core/recipes/recipe.h"
 
 enum { NAME_SIZE = 512, OPSET = 11, MAX_DIMS = 8, UNSIGNED_ZERO = 128 };
 
@@ -130,17 +128,16 @@ static enum rc add_integers(struct dynamic *d, const struct int8_op *op, struct 
     return rc;
 }
 
-/* [channels] for products, [channels, 1, 1] for the channels of an image; a scalar where all are equal. */
+/* [channels] for products, [channels, 1, 1] for the channels of an image. */
 static enum rc add_floats(struct dynamic *d, const struct int8_op *op, const char *stem, const char *suffix,
                           const float *values, size_t count, const char **ret, struct err *err) {
     char hint[NAME_SIZE];
     struct graph_value *v = NULL;
     int64_t dims[MAX_DIMS] = {(int64_t)count, 1, 1, 1, 1, 1, 1, 1};
     size_t spatial = op->kind == INT8_CONV ? graph_constant(d->g, op->weights)->n_dims - 2 : 0;
-    size_t rank = count == 1 && op->kind != INT8_CONV ? 0 : 1 + spatial;
     snprintf(hint, sizeof(hint), "%.480s_%s", stem, suffix);
-    enum rc rc =
-        graph_add_initializer(d->g, hint, GRAPH_FLOAT32, dims, rank, values, count * sizeof(float), &v, err);
+    enum rc rc = graph_add_initializer(d->g, hint, GRAPH_FLOAT32, dims, 1 + spatial, values,
+                                       count * sizeof(float), &v, err);
     *ret = rc ? NULL : v->name;
     return rc;
 }
@@ -150,13 +147,12 @@ static enum rc add_floats(struct dynamic *d, const struct int8_op *op, const cha
 /* Behind the integer product: Cast, Mul by both scales, Add of the bias. The last one gives `out`. */
 static enum rc add_tail(struct dynamic *d, const struct int8_op *op, const struct int8_quantized *w,
                         const char *product, const char *out, struct err *err) {
-    size_t scale_count = w->view.channels;
     const char *scales = NULL;
     const char *both = fresh(d, out, "scales");
     const char *cast = fresh(d, out, "cast");
     const char *scaled = op->bias ? fresh(d, out, "scaled") : out;
     struct graph_node *n = NULL;
-    enum rc rc = add_floats(d, op, op->weights->name, "scale", w->scales, scale_count, &scales, err);
+    enum rc rc = add_floats(d, op, op->weights->name, "scale", w->scales, w->view.channels, &scales, err);
     if (!rc) {
         rc = add_op(d, "Mul", d->inputs[op->input].scale, scales, both, NULL, err);
     }

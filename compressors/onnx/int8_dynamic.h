@@ -5,7 +5,7 @@
 #include "compressors/compressor.h"
 #include "core/base/err.h"
 
-/* compress_fn of "int8:dynamic". Options: weights=channel|tensor. RC_UNSUPPORTED when nothing in the model
- * can be quantized. */
+/* compress_fn of "int8:dynamic". No options: weights get one scale an output channel. RC_UNSUPPORTED when
+ * nothing in the model can be quantized. */
 MUST_USE enum rc int8_dynamic_compress(struct compress_job *job, const struct recipe_step *step,
                                        struct err *err);

@@ -14,9 +14,13 @@
 #include "compressors/onnx/int8_embed.h"
 #include "compressors/onnx/int8_emit.h"
 #include "compressors/onnx/int8_plan.h"
+#include "compressors/onnx/int8_smooth.h"
 #include "compressors/onnx/passes.h"
 #include "compressors/onnx/range.h"
+#include "core/data/dataset.h"
 #include "core/recipes/recipe.h"
+
+enum { SMOOTHING_EXAMPLES = 32 };
 
 struct options {
     enum range_type act;
@@ -49,19 +53,52 @@ static enum rc prepare(struct graph *g, struct err *err) {
     return rc;
 }
 
-static enum rc observe(struct compress_job *job, const struct int8_plan *plan, const struct options *o,
+/* Which of the plan's tensors are watched for what. */
+enum purpose { FOR_SMOOTHING, FOR_RANGES };
+
+static enum rc observe(struct compress_job *job, const struct int8_plan *plan, enum purpose purpose,
                        struct calibration **ret, struct err *err) {
+    static const struct calibration_opts opts[] = {
+        [FOR_SMOOTHING] = {.max_examples = SMOOTHING_EXAMPLES, .from = 0, .to = 0.3},
+        [FOR_RANGES] = {.max_examples = 0, .from = 0.3, .to = 0.9},
+    };
     struct calibration_target *targets = calloc(plan->tensor_count + 1, sizeof(*targets));
     if (!targets) {
         return err_memory(err);
     }
     for (size_t i = 0; i < plan->tensor_count; i++) {
         targets[i].name = plan->tensors[i].value->name;
-        targets[i].watch = CALIBRATION_RANGE | CALIBRATION_BINS;
+        bool channels = purpose == FOR_SMOOTHING && int8_smooth_applies(job->graph, plan, i);
+        targets[i].watch = channels                ? CALIBRATION_CHANNELS
+                           : purpose == FOR_RANGES ? CALIBRATION_BINS
+                                                   : CALIBRATION_RANGE;
     }
-    (void)o;
-    enum rc rc = calibration_run(job, targets, plan->tensor_count, ret, err);
+    enum rc rc = calibration_run(job, targets, plan->tensor_count, &opts[purpose], ret, err);
     free(targets);
+    return rc;
+}
+
+/* Smooths where it can, from a few examples: the largest value of a channel is found quickly. */
+static enum rc smooth(struct compress_job *job, const struct int8_plan *plan, struct err *err) {
+    bool any = false;
+    for (size_t i = 0; i < plan->tensor_count; i++) {
+        any = any || int8_smooth_applies(job->graph, plan, i);
+    }
+    struct calibration *c = NULL;
+    size_t count = 0;
+    enum rc rc = any ? observe(job, plan, FOR_SMOOTHING, &c, err) : RC_OK;
+    if (!rc && any) {
+        rc = int8_smooth(job->graph, plan, c, &count, err);
+    }
+    if (!rc && count > 0) {
+        graph_infer_types(job->graph);
+        rc = record_note(
+            job->record, err,
+            "%zu activations were rescaled by channel, with the inverse in the weights around them "
+            "(SmoothQuant): outliers would have cost accuracy",
+            count);
+    }
+    calibration_free(c);
     return rc;
 }
 
@@ -78,9 +115,9 @@ static enum rc ban_wrecked(const struct int8_plan *plan, const struct calibratio
     return RC_OK;
 }
 
-static enum rc choose_params(const struct graph *g, const struct int8_plan *plan,
-                             const struct int8_plan *observed, const struct calibration *c,
-                             const struct options *o, struct range_params *params, struct err *err) {
+static enum rc choose_params(const struct int8_plan *plan, const struct int8_plan *observed,
+                             const struct calibration *c, const struct options *o,
+                             struct range_params *params, struct err *err) {
     for (size_t i = 0; i < plan->tensor_count; i++) {
         const struct int8_tensor *t = &plan->tensors[i];
         if (t->same_as != SIZE_MAX) { /* always an earlier tensor */
@@ -102,7 +139,6 @@ static enum rc choose_params(const struct graph *g, const struct int8_plan *plan
         }
         params[i] = range_params_of(low, high, o->act);
     }
-    (void)g;
     return RC_OK;
 }
 
@@ -112,13 +148,22 @@ static enum rc quantize(struct compress_job *job, const struct options *o, const
     if (!params) {
         return err_memory(err);
     }
-    enum rc rc = choose_params(job->graph, plan, observed, c, o, params, err);
+    enum rc rc = choose_params(plan, observed, c, o, params, err);
     if (!rc) {
         struct int8_emit_opts opts = {.act = o->act, .weights = o->weights, .params = params};
         rc = int8_emit(job->graph, plan, &opts, job->record, err);
     }
     free(params);
     return rc;
+}
+
+static enum rc note_examples(struct compress_job *job, const struct calibration *c, struct err *err) {
+    size_t used = calibration_examples(c);
+    size_t all = dataset_count(job->calibration);
+    return used >= all
+               ? RC_OK
+               : record_note(job->record, err,
+                             "calibrated on %zu of %zu examples: more moved no range by 2 %%", used, all);
 }
 
 enum rc int8_static_compress(struct compress_job *job, const struct recipe_step *step, struct err *err) {
@@ -139,7 +184,13 @@ enum rc int8_static_compress(struct compress_job *job, const struct recipe_step 
                      "int8:static: the model has no Conv, Gemm or MatMul with constant float32 weights");
     }
     if (!rc) {
-        rc = observe(job, &wanted, &o, &c, err);
+        rc = smooth(job, &wanted, err);
+    }
+    if (!rc) {
+        rc = observe(job, &wanted, FOR_RANGES, &c, err);
+    }
+    if (!rc) {
+        rc = note_examples(job, c, err);
     }
     if (!rc) {
         rc = ban_wrecked(&wanted, c, &ban, err);

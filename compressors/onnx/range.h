@@ -47,6 +47,9 @@ bool range_method_parse(const char *name, enum range_method *ret);
 void range_choose(const struct range_stats *s, enum range_method method, double percent, float *low,
                   float *high);
 
+/* The absolute value that `percent` of the values do not pass; without bins the largest one. */
+double range_reach(const struct range_stats *s, double percent);
+
 /* True when the values cannot be quantized to any use: infinities or NaN among them, or a few values so far
  * from all others that 8 bits cannot hold both (masks added before a softmax). */
 bool range_is_wrecked(const struct range_stats *s);

@@ -51,6 +51,10 @@ static double percentile_threshold(const struct range_stats *s, double percent) 
     return ldexp(SIDE, s->exponent);
 }
 
+double range_reach(const struct range_stats *s, double percent) {
+    return s->bins ? percentile_threshold(s, percent) : fmax(fabs((double)s->min), fabs((double)s->max));
+}
+
 /* --- entropy --- */
 
 enum { ENTROPY_LEVELS = 128 };

@@ -1,0 +1,332 @@
+#include "compressors/onnx/int8_smooth.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_SIZE = 512, CONSTANTS_MAX = 2 };
+
+/* Strengths that are tried: 0 makes all rows of weights equally large, 1 all channels of the activation. */
+static const double strengths[] = {0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1};
+
+/* Taken for (largest / root mean square)^2 of a channel; the choice among strengths hardly depends on it. */
+static const double crest_squared = 16;
+
+/* Constants before the tensor that take 1 / s: inputs `slots` of `node`. */
+struct source {
+    struct graph_node *node;
+    size_t slots[CONSTANTS_MAX];
+    size_t slot_count;
+};
+
+static const Onnx__TensorProto *float_constant(const struct graph *g, const struct graph_node *n,
+                                               size_t slot) {
+    const struct graph_value *v = graph_input(g, n, slot);
+    const Onnx__TensorProto *t = v && !v->is_input ? graph_constant(g, v) : NULL;
+    return t && t->data_type == GRAPH_FLOAT32 && t->n_dims > 0 ? t : NULL;
+}
+
+static int64_t last_dim(const Onnx__TensorProto *t) {
+    return t->dims[t->n_dims - 1];
+}
+
+/* A constant whose last axis are the channels and whose other axes are 1. */
+static bool is_vector(const Onnx__TensorProto *t, int64_t channels) {
+    size_t count = 0;
+    struct err err;
+    return t && last_dim(t) == channels && !graph_tensor_count(t, &count, &err) && (int64_t)count == channels;
+}
+
+/* x * constant: the last step of an RMS norm. */
+static bool scaled_by_vector(const struct graph *g, struct graph_node *n, int64_t channels,
+                             struct source *ret) {
+    for (size_t slot = 0; slot < 2; slot++) {
+        if (is_vector(float_constant(g, n, slot), channels)) {
+            *ret = (struct source){.node = n, .slots = {slot}, .slot_count = 1};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* a * (b W): a gate. Channels of the product are columns of W, where nothing else reads the product. */
+static bool gated(const struct graph *g, const struct graph_node *n, int64_t channels, struct source *ret) {
+    for (size_t slot = 2; slot-- > 0;) {
+        const struct graph_value *v = graph_input(g, n, slot);
+        struct graph_node *product = v ? v->producer : NULL;
+        if (!product || !graph_sole_use(v) || !graph_is_op(product, "MatMul")) {
+            continue;
+        }
+        const Onnx__TensorProto *w = float_constant(g, product, 1);
+        if (w && w->n_dims == 2 && last_dim(w) == channels) {
+            *ret = (struct source){.node = product, .slots = {1}, .slot_count = 1};
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool find_source(const struct graph *g, const struct graph_value *v, int64_t channels,
+                        struct source *ret) {
+    struct graph_node *n = v->producer;
+    if (!n) {
+        return false;
+    }
+    if (graph_is_op(n, "Mul")) {
+        return scaled_by_vector(g, n, channels, ret) || gated(g, n, channels, ret);
+    }
+    if (graph_is_op(n, "LayerNormalization") && n->proto->n_output == 1 &&
+        is_vector(float_constant(g, n, 1), channels)) {
+        *ret = (struct source){.node = n, .slots = {1, 2}, .slot_count = 1};
+        if (graph_input(g, n, 2)) {
+            ret->slot_count = 2;
+            return is_vector(float_constant(g, n, 2), channels);
+        }
+        return true;
+    }
+    return false;
+}
+
+/* Rows of the weights of the first product that reads v; -1 when something else reads it too. */
+static int64_t channels_of(const struct graph *g, const struct int8_plan *plan, const struct graph_value *v) {
+    int64_t channels = -1;
+    if (v->is_output || graph_is_captured(v)) {
+        return -1;
+    }
+    for (size_t i = 0; i < v->use_count; i++) {
+        const struct int8_op *op = int8_plan_op(plan, v->uses[i].node);
+        if (!op || op->kind != INT8_MATMUL || v->uses[i].slot != 0) {
+            return -1;
+        }
+        const Onnx__TensorProto *w = float_constant(g, op->node, 1);
+        if (!w || w->n_dims != 2 || (channels >= 0 && w->dims[0] != channels)) {
+            return -1;
+        }
+        channels = w->dims[0];
+    }
+    return channels;
+}
+
+bool int8_smooth_applies(const struct graph *g, const struct int8_plan *plan, size_t tensor) {
+    const struct int8_tensor *t = &plan->tensors[tensor];
+    struct source source;
+    if (t->everywhere || t->same_as != SIZE_MAX) {
+        return false;
+    }
+    int64_t channels = channels_of(g, plan, t->value);
+    return channels > 0 && find_source(g, t->value, channels, &source);
+}
+
+/* Gives input `slot` of n a copy of its constant, [.., rows, columns], times factors: by row or by column. */
+static enum rc rescale(struct graph *g, struct graph_node *n, size_t slot, const float *by_row,
+                       const float *by_column, struct err *err) {
+    const Onnx__TensorProto *t = float_constant(g, n, slot);
+    const char *name = graph_input(g, n, slot)->name;
+    float *values = NULL;
+    size_t count = 0;
+    enum rc rc = graph_tensor_floats(g, t, &values, &count, err);
+    if (rc) {
+        return rc;
+    }
+    size_t columns = (size_t)last_dim(t);
+    for (size_t i = 0; i < count; i++) {
+        values[i] *= by_row ? by_row[i / columns] : by_column[i % columns];
+    }
+    char hint[NAME_SIZE];
+    snprintf(hint, sizeof(hint), "%.480s_smooth", name);
+    struct graph_value *v = NULL;
+    rc = graph_add_initializer(g, hint, GRAPH_FLOAT32, t->dims, t->n_dims, values, count * sizeof(float), &v,
+                               err);
+    free(values);
+    return rc ? rc : graph_set_input(g, n, slot, v->name, err);
+}
+
+/* What is known of one tensor: the largest value a_j of each channel, and of the products that read it the
+ * weights, the largest weight of each row and the sum of its squares. */
+struct profile {
+    size_t channels, matrix_count;
+    const float *act; /* [channels] */
+    float **matrices; /* [matrix_count] of [channels, columns] */
+    size_t *columns;
+    size_t columns_max;
+    float *row_max;            /* [channels] */
+    double *row_squares;       /* [channels] */
+    float *column_max;         /* [columns_max], scratch */
+    float *s, *best, *inverse; /* [channels] */
+};
+
+static void profile_release(struct profile *p) {
+    for (size_t m = 0; p->matrices && m < p->matrix_count; m++) {
+        free(p->matrices[m]);
+    }
+    free(p->matrices);
+    free(p->columns);
+    free(p->row_max);
+    free(p->row_squares);
+    free(p->column_max);
+    free(p->s);
+    free(p->best);
+    free(p->inverse);
+}
+
+static void add_matrix(struct profile *p, const float *w, size_t columns) {
+    for (size_t j = 0; j < p->channels; j++) {
+        const float *row = w + j * columns;
+        float max = p->row_max[j];
+        double squares = 0;
+        for (size_t n = 0; n < columns; n++) {
+            float a = fabsf(row[n]);
+            max = a > max ? a : max;
+            squares += (double)row[n] * (double)row[n];
+        }
+        p->row_max[j] = max;
+        p->row_squares[j] += squares;
+    }
+}
+
+static enum rc profile_fill(struct profile *p, const struct graph *g, const struct graph_value *v,
+                            const float *act, size_t channels, struct err *err) {
+    p->channels = channels;
+    p->act = act;
+    p->matrix_count = v->use_count;
+    p->matrices = calloc(v->use_count + 1, sizeof(*p->matrices));
+    p->columns = calloc(v->use_count + 1, sizeof(*p->columns));
+    p->row_max = calloc(channels + 1, sizeof(*p->row_max));
+    p->row_squares = calloc(channels + 1, sizeof(*p->row_squares));
+    p->s = calloc(channels + 1, sizeof(*p->s));
+    p->best = calloc(channels + 1, sizeof(*p->best));
+    p->inverse = calloc(channels + 1, sizeof(*p->inverse));
+    if (!p->matrices || !p->columns || !p->row_max || !p->row_squares || !p->s || !p->best || !p->inverse) {
+        return err_memory(err);
+    }
+    for (size_t i = 0; i < v->use_count; i++) {
+        const Onnx__TensorProto *w = float_constant(g, v->uses[i].node, 1);
+        size_t count = 0;
+        enum rc rc = graph_tensor_floats(g, w, &p->matrices[i], &count, err);
+        if (rc) {
+            return rc;
+        }
+        p->columns[i] = (size_t)last_dim(w);
+        p->columns_max = p->columns[i] > p->columns_max ? p->columns[i] : p->columns_max;
+        add_matrix(p, p->matrices[i], p->columns[i]);
+    }
+    p->column_max = calloc(p->columns_max + 1, sizeof(*p->column_max));
+    return p->column_max ? RC_OK : err_memory(err);
+}
+
+/* Sum over the columns of (largest rescaled weight)^2: the squared steps of the weights. */
+static double column_steps(struct profile *p, size_t m) {
+    size_t columns = p->columns[m];
+    memset(p->column_max, 0, columns * sizeof(*p->column_max));
+    for (size_t j = 0; j < p->channels; j++) {
+        const float *row = p->matrices[m] + j * columns;
+        float s = p->s[j];
+        for (size_t n = 0; n < columns; n++) {
+            float a = fabsf(row[n]) * s;
+            p->column_max[n] = a > p->column_max[n] ? a : p->column_max[n];
+        }
+    }
+    double sum = 0;
+    for (size_t n = 0; n < columns; n++) {
+        sum += (double)p->column_max[n] * (double)p->column_max[n];
+    }
+    return sum;
+}
+
+/* Equation 4 with p->s as the result. A channel without values or weights stays as it is. */
+static void factors_at(struct profile *p, double strength) {
+    for (size_t j = 0; j < p->channels; j++) {
+        double a = (double)p->act[j];
+        double w = (double)p->row_max[j];
+        double s = a > 0 && w > 0 ? pow(a, strength) / pow(w, 1 - strength) : 1;
+        p->s[j] = (float)(s < 1e-4 ? 1e-4 : s > 1e4 ? 1e4 : s);
+    }
+}
+
+/* Expected squared error of the products with the factors p->s, rounding errors taken as uniform and
+ * independent: those of the activation pass through the weights, those of the weights through the activation.
+ */
+static double expected_error(struct profile *p) {
+    double largest = 0;
+    double act_through_weights = 0;
+    double act_squares = 0;
+    for (size_t j = 0; j < p->channels; j++) {
+        double s = (double)p->s[j];
+        double a = (double)p->act[j] / s;
+        largest = a > largest ? a : largest;
+        act_through_weights += s * s * p->row_squares[j];
+        act_squares += a * a / crest_squared;
+    }
+    double act_step = 2 * largest / 255;
+    double error = act_step * act_step * act_through_weights;
+    for (size_t m = 0; m < p->matrix_count; m++) {
+        error += column_steps(p, m) / (127.0 * 127.0) * act_squares;
+    }
+    return error / 12;
+}
+
+static void choose_factors(struct profile *p) {
+    double least = INFINITY;
+    for (size_t i = 0; i < sizeof(strengths) / sizeof(strengths[0]); i++) {
+        factors_at(p, strengths[i]);
+        double error = expected_error(p);
+        if (error < least) {
+            least = error;
+            memcpy(p->best, p->s, p->channels * sizeof(*p->best));
+        }
+    }
+    for (size_t j = 0; j < p->channels; j++) {
+        p->inverse[j] = 1 / p->best[j];
+    }
+}
+
+static enum rc smooth_tensor(struct graph *g, struct graph_value *v, const struct source *source,
+                             const float *act, size_t channels, struct err *err) {
+    struct profile p = {0};
+    enum rc rc = profile_fill(&p, g, v, act, channels, err);
+    if (!rc) {
+        choose_factors(&p);
+    }
+    for (size_t i = 0; i < source->slot_count && !rc; i++) {
+        rc = rescale(g, source->node, source->slots[i], NULL, p.inverse, err);
+    }
+    for (size_t i = 0; i < v->use_count && !rc; i++) {
+        rc = rescale(g, v->uses[i].node, 1, p.best, NULL, err);
+    }
+    profile_release(&p);
+    return rc;
+}
+
+static bool all_finite(const float *values, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(values[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum rc int8_smooth(struct graph *g, const struct int8_plan *plan, const struct calibration *c, size_t *count,
+                    struct err *err) {
+    *count = 0;
+    for (size_t i = 0; i < plan->tensor_count; i++) {
+        size_t channels = 0;
+        const float *act = calibration_channels(c, i, &channels);
+        struct source source;
+        if (!act || !int8_smooth_applies(g, plan, i) ||
+            channels_of(g, plan, plan->tensors[i].value) != (int64_t)channels ||
+            !find_source(g, plan->tensors[i].value, (int64_t)channels, &source)) {
+            continue;
+        }
+        if (!all_finite(act, channels)) {
+            continue; /* it will not be quantized either */
+        }
+        enum rc rc = smooth_tensor(g, plan->tensors[i].value, &source, act, channels, err);
+        if (rc) {
+            return rc;
+        }
+        (*count)++;
+    }
+    return RC_OK;
+}

@@ -1,0 +1,22 @@
+/* int8_smooth.h -- moves the outliers of activations into weights before both are quantized (SmoothQuant:
+ * Xiao et al. 2023, equations 3 and 4; for gates it is the cross-layer equalization of Nagel et al. 2019).
+ *
+ * A product x W stays the same when channel j of x is divided by s_j and row j of W multiplied by it. The
+ * division costs nothing where the operator before has constants for each channel: the weights of a norm, or
+ * of the product that feeds a gate. */
+#pragma once
+
+#include "compressors/onnx/calibration.h"
+#include "compressors/onnx/graph.h"
+#include "compressors/onnx/int8_plan.h"
+#include "core/base/err.h"
+
+/* True when the channels of this tensor of the plan can be rescaled: then its largest values by channel are
+ * wanted. */
+bool int8_smooth_applies(const struct graph *g, const struct int8_plan *plan, size_t tensor);
+
+/* Rescales every tensor of the plan that can be, where c holds its channels (target i of c is tensor i of the
+ * plan). The graph computes what it did before, up to rounding; constants get new initializers. *count:
+ * tensors rescaled. */
+MUST_USE enum rc int8_smooth(struct graph *g, const struct int8_plan *plan, const struct calibration *c,
+                             size_t *count, struct err *err);
