@@ -220,6 +220,11 @@ static enum rc explain_qualified(const struct recommend_question *q, const struc
                                  uint32_t candidate, struct buf *out, struct err *err) {
     char cost[NUMBER_SIZE + 32];
     cost_text(o, o->verdicts[candidate].cost.value, cost, sizeof cost);
+    bool dearer =
+        o->runner_up_count && o->verdicts[o->runners_up[0]].cost.value < o->verdicts[o->choice].cost.value;
+    if (candidate == o->choice && dearer) {
+        return buf_printf(out, err, "chosen: %s, in a tie with the cheapest that meets everything", cost);
+    }
     if (candidate == o->choice) {
         return buf_printf(out, err, "chosen: %s, the least of those that meet everything", cost);
     }

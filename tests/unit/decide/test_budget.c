@@ -51,14 +51,14 @@ static void budgets_are_read_and_printed_canonically(void **state) {
 static void bad_budgets_are_refused_with_help(void **state) {
     (void)state;
     const char *const cases[][2] = {
-        {"p98<=5ms", "p9"},         {"thruput>=200/s", "throughput"},
-        {"memroy<=5MiB", "memory"}, {"p99<=5", "unit"},
-        {"p99<=5min", "ms"},        {"memory<=512MBi", "MiB"},
-        {"p99>=5ms", "p99<="},      {"throughput<=5/s", "throughput>="},
-        {"p99<=0ms", "above 0"},    {"p99<=-5ms", "above 0"},
-        {"cost<=0.5eur", "usd"},    {"relative>=0.99", "floor"},
-        {"p99<=1e305s", "above 0"}, {"latency", ">= or <="},
-        {"size<=20", "unit"},       {"p99<=ms", "number"},
+        {"p98<=5ms", "p9"},          {"thruput>=200/s", "throughput"},
+        {"memoryx<=5MiB", "memory"}, {"p99<=5", "unit"},
+        {"p99<=5min", "ms"},         {"memory<=512MBi", "MiB"},
+        {"p99>=5ms", "p99<="},       {"throughput<=5/s", "throughput>="},
+        {"p99<=0ms", "above 0"},     {"p99<=-5ms", "above 0"},
+        {"cost<=0.5eur", "usd"},     {"relative>=0.99", "floor"},
+        {"p99<=1e305s", "above 0"},  {"latency", ">= or <="},
+        {"size<=20", "unit"},        {"p99<=ms", "number"},
         {"p99<=1\n5ms", "control"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

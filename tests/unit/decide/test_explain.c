@@ -147,6 +147,24 @@ static void reasons_name_the_figure_and_the_limit(void **state) {
     buf_free(&b);
 }
 
+static void a_tie_is_called_a_tie(void **state) {
+    (void)state;
+    struct scene s;
+    struct buf b;
+    buf_init(&b, 4096);
+    set(&s, "relative>=0.9", "p99<=5ms");
+    s.candidates[1].throughput = throughput_exact(1490);
+    s.candidates[1].latency = steady(100, 600);
+    decide(&s);
+    assert_int_equal(s.o.choice, 1);
+    assert_int_equal(explain_candidate(&s.q, &s.o, 1, &b, NULL), RC_OK);
+    assert_text(&b, "chosen: 0.181 USD per million, in a tie with the cheapest that meets everything");
+    assert_int_equal(explain_candidate(&s.q, &s.o, 3, &b, NULL), RC_OK);
+    assert_text(&b, "meets everything; its cost, 0.18 USD per million, does not differ from the choice's");
+    recommend_outcome_free(&s.o);
+    buf_free(&b);
+}
+
 static void too_few_runs_are_said_with_how_many_more(void **state) {
     (void)state;
     struct scene s;
@@ -277,6 +295,7 @@ int main(void) {
         cmocka_unit_test(summary_reads_as_promised),
         cmocka_unit_test(summary_says_when_compressing_does_not_pay),
         cmocka_unit_test(reasons_name_the_figure_and_the_limit),
+        cmocka_unit_test(a_tie_is_called_a_tie),
         cmocka_unit_test(too_few_runs_are_said_with_how_many_more),
         cmocka_unit_test(the_way_out_is_a_limit_to_type),
         cmocka_unit_test(every_candidate_of_any_question_has_a_reason),

@@ -49,7 +49,7 @@ static void impossible_and_mistyped_floors_are_refused_with_help(void **state) {
     (void)state;
     const char *const cases[][2] = {
         {"tpo1>=0.9", "top1"},
-        {"relativ>=0.99", "relative"},
+        {"relatiwe>=0.99", "relative"},
         {"ppl-ratio<=1.1", "ppl_ratio"},
         {"zebra>=1", "there are top1"},
         {"relative>=1.5", "never be met"},

@@ -108,7 +108,7 @@ static void bounds_cover_skewed_data(void **state) {
     (void)state;
     struct rng r;
     rng_seed(&r, 4);
-    int low_holds = 0, high_holds = 0, rounds = 600;
+    int low_holds = 0, high_holds = 0, rounds = 300;
     for (int round = 0; round < rounds; round++) {
         float v[80];
         for (int i = 0; i < 40; i++) {
@@ -156,7 +156,7 @@ static void paired_false_claims_stay_near_alpha(void **state) {
     (void)state;
     struct rng r;
     rng_seed(&r, 6);
-    int claims = 0, rounds = 600;
+    int claims = 0, rounds = 300;
     for (int round = 0; round < rounds; round++) {
         float v[160], b[160];
         fill(&r, v, b, 80, -0.1); /* E[variant] = 0.99 E[baseline] */
