@@ -5,7 +5,7 @@
  * constrained maximum likelihood has the form p_k = n_k / (n + lambda (c_k - delta)) with c = (1 - f, 1, -f,
  * 0) for the cells (both, only variant, only baseline, neither), and Rao's score statistic (= Pearson's
  * chi-square at that maximum) is Z(delta) = (theta_hat - delta) / sqrt((sum c_k^2 p_k - delta^2) / n). With
- * delta = 0 it is the score test of Tang, Tang and Chan (2003) and Nam and Blackwelder (2002) for the ratio
+ * delta = 0 it is the score test of Tang, Tang and Chan (2003) for the ratio
  * of correlated proportions. */
 #pragma once
 
