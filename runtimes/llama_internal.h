@@ -57,11 +57,6 @@ int32_t llama_lm_first_token(const struct llama_lm *lm, int32_t token);
 MUST_USE enum rc llama_threads_start(struct llama_lm *lm, uint32_t threads, struct err *err);
 void llama_threads_stop(struct llama_lm *lm);
 
-/* Lets `lm` compute on the threads of `other` (they are used in turn, and threads that wait for work spin),
- * until llama_threads_own gives it its own again. */
-void llama_threads_borrow(struct llama_lm *lm, const struct llama_lm *other);
-void llama_threads_own(struct llama_lm *lm);
-
 /* --- llama_words.c --- */
 
 /* libllama reports reasons only through its log. From begin to end the first error line of this process is

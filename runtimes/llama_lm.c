@@ -14,7 +14,7 @@
 enum {
     DEFAULT_CONTEXT = 512,
     UBATCH = 512,                       /* tokens computed together, as llama.cpp's tools do */
-    MAX_LOGITS_BYTES = 64 * 1024 * 1024 /* of one decode */
+    MAX_LOGITS_BYTES = 32 * 1024 * 1024 /* of one decode */
 };
 
 bool llama_lm_available(void) {

@@ -25,7 +25,7 @@ struct llama_lm; /* runtimes/llama_lm.h */
 struct llama_score_opts {
     uint32_t context;    /* tokens a chunk, at least 4; 0 = the context of the model */
     uint64_t max_chunks; /* 0 = all */
-    void (*on_progress)(void *user, double fraction); /* after every chunk; NULL for none */
+    void (*on_progress)(void *user, double fraction); /* on the calling thread, rising; NULL for none */
     void *user;
 };
 
@@ -42,9 +42,10 @@ struct llama_scores {
     double reference_ppl; /* of the reference over the same chunks; 0 without one */
 };
 
-/* Scores `text` (`size` bytes). `reference` may be NULL; it is decoded side by side over the same tokens and
- * must have the same tokenizer (RC_INPUT otherwise). RC_INPUT too when the text has less than one chunk of
- * tokens, and when a model gives logits that are not finite. On success *ret is filled; llama_scores_free. */
+/* Scores `text` (`size` bytes) on as many threads as `lm` was loaded for, a chunk a thread: the rows do not
+ * depend on their number. `reference` may be NULL; it is decoded side by side over the same tokens and must
+ * have the same tokenizer (RC_INPUT otherwise). RC_INPUT too when the text has less than one chunk of tokens,
+ * and when a model gives logits that are not finite. On success *ret is filled; llama_scores_free. */
 MUST_USE enum rc llama_score_text(struct llama_lm *lm, struct llama_lm *reference, const char *text,
                                   size_t size, const struct llama_score_opts *opts, struct llama_scores *ret,
                                   struct err *err);

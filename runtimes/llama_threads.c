@@ -27,7 +27,7 @@ enum rc llama_threads_start(struct llama_lm *lm, uint32_t threads, struct err *e
     if (!lm->pool) {
         return err_set(err, RC_INTERNAL, "libggml could not start %u threads", threads);
     }
-    llama_threads_own(lm);
+    llama_attach_threadpool(lm->ctx, lm->pool, lm->pool);
     return RC_OK;
 }
 
@@ -41,18 +41,6 @@ void llama_threads_stop(struct llama_lm *lm) {
         pool_free(lm->pool);
     }
     lm->pool = NULL;
-}
-
-void llama_threads_borrow(struct llama_lm *lm, const struct llama_lm *other) {
-    if (lm->threads == other->threads && other->pool) {
-        llama_attach_threadpool(lm->ctx, other->pool, other->pool);
-    }
-}
-
-void llama_threads_own(struct llama_lm *lm) {
-    if (lm->pool) {
-        llama_attach_threadpool(lm->ctx, lm->pool, lm->pool);
-    }
 }
 
 #endif

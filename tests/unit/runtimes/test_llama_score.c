@@ -111,6 +111,28 @@ static void a_model_beside_itself_does_not_diverge(void **state) {
     llama_lm_free(same);
 }
 
+/* Chunks are shared out among threads: rows and means are the same to the bit. */
+static void the_number_of_threads_changes_nothing(void **state) {
+    (void)state;
+    struct llama_lm *one = llama_fixture_load(&fixture, NULL, 64), *three = NULL;
+    struct llama_lm_opts lm_opts = {.context = 64, .threads = 3};
+    struct llama_score_opts opts = {.max_chunks = 7};
+    struct llama_scores a, b;
+    struct err err;
+    assert_int_equal(llama_lm_load(fixture.model, &lm_opts, &three, &err), RC_OK);
+    assert_int_equal(llama_score_text(one, NULL, fixture.text, 4096, &opts, &a, &err), RC_OK);
+    assert_int_equal(llama_score_text(three, one, fixture.text, 4096, &opts, &b, &err), RC_OK);
+    assert_int_equal(a.chunks, 7);
+    assert_int_equal(b.chunks, 7);
+    assert_memory_equal(a.ppl, b.ppl, 7 * sizeof *a.ppl);
+    assert_true(a.mean_ppl == b.mean_ppl);
+    assert_true(b.mean_kld == 0);
+    llama_scores_free(&a);
+    llama_scores_free(&b);
+    llama_lm_free(one);
+    llama_lm_free(three);
+}
+
 static void a_text_shorter_than_a_chunk_is_refused(void **state) {
     (void)state;
     struct llama_lm *lm = llama_fixture_load(&fixture, NULL, 0);
@@ -159,6 +181,7 @@ int main(void) {
         cmocka_unit_test(decoding_in_pieces_changes_nothing),
 #endif
         cmocka_unit_test(a_model_beside_itself_does_not_diverge),
+        cmocka_unit_test(the_number_of_threads_changes_nothing),
         cmocka_unit_test(a_text_shorter_than_a_chunk_is_refused),
         cmocka_unit_test(chunks_beyond_the_context_are_refused),
         cmocka_unit_test(progress_ends_at_one),
