@@ -191,6 +191,10 @@ static int open_handles(struct server *s) {
     e = e ? e : uv_signal_init(&s->loop, &s->terminate);
     e = e ? e : uv_signal_init(&s->loop, &s->interrupt);
     s->terminate.data = s->interrupt.data = s;
+    e = e ? e
+          : uv_signal_start(&s->terminate, on_signal,
+                            SIGTERM); /* from now on: the loop answers when it runs */
+    e = e ? e : uv_signal_start(&s->interrupt, on_signal, SIGINT);
     return e;
 }
 
@@ -246,8 +250,6 @@ int server_port(const struct server *s) {
 
 enum rc server_run(struct server *s, struct err *err) {
     int e = uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
-    e = e ? e : uv_signal_start(&s->terminate, on_signal, SIGTERM);
-    e = e ? e : uv_signal_start(&s->interrupt, on_signal, SIGINT);
     if (e != 0) {
         return err_set(err, RC_IO, "cannot start serving: %s", uv_strerror(e));
     }

@@ -22,7 +22,8 @@ struct server_opts {
 /* True for "127.x.x.x", "localhost" and "[::1]" before the port. RC_INPUT for what is not ADDRESS:PORT. */
 MUST_USE enum rc server_listen_is_loopback(const char *listen, int *ret, struct err *err);
 
-/* Opens the socket. RC_CONFLICT: another program uses the port; RC_INPUT: no such address here. */
+/* Opens the socket and takes over SIGTERM and SIGINT. RC_CONFLICT: another program uses the port; RC_INPUT:
+ * no such address here. */
 MUST_USE enum rc server_new(const struct server_opts *opts, struct server **ret, struct err *err);
 
 /* The port that is listened on. */
