@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advisor/cli/answer_csv.h"
+
 void figure_bytes(double bytes, char text[FIGURE_SIZE]) {
     static const char *const units[] = {"B", "kB", "MB", "GB"};
     int unit = 0;
@@ -44,12 +46,16 @@ static bool has_price(const json_t *configuration) {
 
 /* USD where the machine has a price, else machine-hours per million. */
 static double cost_of(const json_t *configuration) {
-    const json_t *usd = json_object_get(configuration, "usd_per_million");
-    return number_of(usd ? usd : json_object_get(configuration, "machine_hours_per_million"), "value");
+    const char *key = has_price(configuration) ? "usd_per_million" : "machine_hours_per_million";
+    return number_of(json_object_get(configuration, key), "value");
 }
 
 static void figure_runtime(const json_t *c, char text[FIGURE_SIZE]) {
     const json_t *r = json_object_get(c, "runtime");
+    if (!r) { /* a variant that could not be made */
+        snprintf(text, FIGURE_SIZE, "-");
+        return;
+    }
     int n = snprintf(text, FIGURE_SIZE, "%.0fx%.0f", number_of(r, "instances"), number_of(r, "threads"));
     if (number_of(r, "batch") > 1) {
         snprintf(text + n, FIGURE_SIZE - (size_t)n, " b%.0f", number_of(r, "batch"));
@@ -79,7 +85,8 @@ static enum rc add_row(struct table *t, const char *role, const json_t *c, const
         figure_us(number_of(latency, "p99"), p99);
     }
     if (!isnan(number_of(c, "throughput_per_s"))) {
-        snprintf(rate, sizeof(rate), "%.0f", number_of(c, "throughput_per_s"));
+        double per_s = number_of(c, "throughput_per_s");
+        snprintf(rate, sizeof(rate), "%.*f", per_s < 10 ? 1 : 0, per_s);
     }
     if (!isnan(number_of(c, "memory_mib"))) {
         snprintf(memory, sizeof(memory), "%.0f MiB", number_of(c, "memory_mib"));
@@ -95,12 +102,14 @@ static enum rc add_row(struct table *t, const char *role, const json_t *c, const
     return table_add(t, cells, err);
 }
 
-static enum rc add_rows(struct table *t, const char *role, const json_t *list, struct err *err) {
+/* Every entry of `list` but the baseline, which has its row. */
+static enum rc add_rows(struct table *t, const char *role, const json_t *list, const char *baseline_id,
+                        struct err *err) {
     size_t i;
     json_t *c;
     json_array_foreach((json_t *)list, i, c) {
-        const char *reason = text_of(c, "reason");
-        enum rc rc = add_row(t, role, c, reason, err);
+        bool shown = *baseline_id && strcmp(text_of(c, "id"), baseline_id) == 0;
+        enum rc rc = shown ? RC_OK : add_row(t, role, c, text_of(c, "reason"), err);
         if (rc != RC_OK) {
             return rc;
         }
@@ -110,36 +119,99 @@ static enum rc add_rows(struct table *t, const char *role, const json_t *list, s
 
 static enum rc fill(struct table *t, const json_t *a, struct err *err) {
     const json_t *choice = json_object_get(a, "choice"), *baseline = json_object_get(a, "baseline");
-    const char *choice_id = text_of(choice, "id");
+    const char *baseline_id = text_of(baseline, "id");
+    const struct {
+        const char *role;
+        const json_t *list;
+    } parts[] = {{"runner-up", json_object_get(a, "runners_up")},
+                 {"undecided", json_object_get(a, "undecided")},
+                 {"rejected", json_object_get(json_object_get(a, "rejected"), "items")}};
     enum rc rc = RC_OK;
     if (json_is_object(choice)) {
         rc = add_row(t, "choice", choice, text_of(choice, "reason"), err);
     }
-    if (rc == RC_OK && json_is_object(baseline) && strcmp(text_of(baseline, "id"), choice_id) != 0) {
-        rc = add_row(t, "baseline", baseline, "what the others are compared with", err);
+    if (rc == RC_OK && json_is_object(baseline) && strcmp(baseline_id, text_of(choice, "id")) != 0) {
+        rc = add_row(t, "baseline", baseline, text_of(baseline, "reason"), err);
     }
-    if (rc == RC_OK) {
-        rc = add_rows(t, "runner-up", json_object_get(a, "runners_up"), err);
-    }
-    if (rc == RC_OK) {
-        rc = add_rows(t, "undecided", json_object_get(a, "undecided"), err);
-    }
-    if (rc == RC_OK) {
-        rc = add_rows(t, "rejected", json_object_get(json_object_get(a, "rejected"), "items"), err);
+    for (size_t i = 0; rc == RC_OK && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        rc = add_rows(t, parts[i].role, parts[i].list, baseline_id, err);
     }
     return rc;
 }
 
+/* What the choice's accuracy rests on: the test, its bound and the number of examples. */
+static void print_evidence(const json_t *a, FILE *out) {
+    const json_t *accuracy = json_object_get(json_object_get(a, "choice"), "accuracy");
+    const char *metric = text_of(accuracy, "metric"), *test = text_of(accuracy, "test");
+    double drop = number_of(accuracy, "drop_upper"), n = number_of(accuracy, "n");
+    size_t i;
+    json_t *floor;
+    if (!json_is_object(accuracy) || isnan(n)) {
+        return;
+    }
+    fputs("\nFloor", out);
+    json_array_foreach(json_object_get(a, "floors"), i, floor) {
+        fprintf(out, "%s %s", i ? "," : "", json_string_value(floor));
+    }
+    fprintf(out, ": %s with the choice, n = %.0f", text_of(accuracy, "floor"), n);
+    if (*test && !isnan(drop)) {
+        fprintf(out, "; with %.0f %% confidence its %s is at most %.4f worse than the baseline's (%s)",
+                100 * number_of(a, "confidence"), metric, drop > 0 ? drop : 0, test);
+    }
+    fputs(".\n", out);
+}
+
 static void print_relaxations(const json_t *a, FILE *out) {
-    const json_t *miss = json_object_get(a, "nearest_miss");
+    const json_t *miss = json_object_get(a, "nearest_miss"), *list = json_object_get(a, "relaxations");
     size_t i;
     json_t *r;
     if (json_is_object(miss)) {
         fprintf(out, "\nNearest miss: %s: %s\n", text_of(miss, "recipe"), text_of(miss, "reason"));
     }
-    json_array_foreach(json_object_get(a, "relaxations"), i, r) {
+    if (json_array_size(list) > 0) {
+        fputs("\nWhat would change the answer:\n", out);
+    }
+    json_array_foreach((json_t *)list, i, r) {
         fprintf(out, "  %s\n", text_of(r, "text"));
     }
+}
+
+static void print_legend(const json_t *a, bool priced, FILE *out) {
+    fprintf(out,
+            "\nruntime: instances x threads, b = batch. p50, p99: latency with all instances busy. %s per "
+            "million predictions (or\ngenerated tokens) with the machine filled. -: not measured, or more "
+            "than the sample supports. Every figure is measured.\n",
+            priced ? "USD/M: USD" : "h/M: machine-hours");
+    if (json_is_object(json_object_get(a, "choice"))) {
+        fprintf(out, "The model: pare export %s --file FILE.", text_of(a, "id"));
+    } else {
+        fprintf(out, "This answer again: pare recommend %s.", text_of(a, "id"));
+    }
+    fputs(priced ? "\n" : " In USD: pare recommend MODEL --price-per-hour USD.\n", out);
+}
+
+static const json_t *any_configuration(const json_t *a) {
+    const json_t *choice = json_object_get(a, "choice"), *undecided = json_object_get(a, "undecided"),
+                 *rejected = json_object_get(json_object_get(a, "rejected"), "items");
+    return json_is_object(choice)           ? choice
+           : json_array_size(undecided) > 0 ? json_array_get(undecided, 0)
+                                            : json_array_get(rejected, 0);
+}
+
+static const char *metric_of(const json_t *a) {
+    const json_t *baseline = json_object_get(a, "baseline");
+    const json_t *c = json_is_object(baseline) ? baseline : any_configuration(a);
+    const char *metric = text_of(json_object_get(c, "accuracy"), "metric");
+    return *metric ? metric : "accuracy";
+}
+
+static struct table *answer_table(const json_t *a, bool priced) {
+    char metric[FIGURE_SIZE];
+    snprintf(metric, sizeof(metric), ">%s", metric_of(a));
+    const char *headers[] = {"",     "recipe", "runtime",  metric,   ">~p50",
+                             ">p99", ">per s", ">~memory", ">~size", priced ? ">USD/M" : ">h/M",
+                             "why"};
+    return table_new(headers, sizeof(headers) / sizeof(headers[0]));
 }
 
 enum rc answer_print(const json_t *answer, enum output output, FILE *out, struct err *err) {
@@ -148,27 +220,18 @@ enum rc answer_print(const json_t *answer, enum output output, FILE *out, struct
         fputc('\n', out);
         return RC_OK;
     }
-    const json_t *priced = json_object_get(answer, "choice");
-    if (!json_is_object(priced)) {
-        priced = json_object_get(answer, "baseline");
+    if (output == OUTPUT_CSV) {
+        return answer_csv(answer, out, err);
     }
-    const char *headers[] = {"",     "recipe", "runtime", ">accuracy", ">p50",
-                             ">p99", ">per s", ">memory", ">size",     has_price(priced) ? ">USD/M" : ">h/M",
-                             "why"};
-    struct table *t = table_new(headers, sizeof(headers) / sizeof(headers[0]));
+    bool priced = has_price(any_configuration(answer));
+    struct table *t = answer_table(answer, priced);
     enum rc rc = t ? fill(t, answer, err) : err_memory(err);
-    if (rc == RC_OK && output != OUTPUT_CSV) {
-        fprintf(out, "%s\n\n", text_of(answer, "summary"));
-    }
     if (rc == RC_OK) {
+        fprintf(out, "%s\n\n", text_of(answer, "summary"));
         table_print(t, output, out);
-    }
-    if (rc == RC_OK && output != OUTPUT_CSV) {
+        print_evidence(answer, out);
         print_relaxations(answer, out);
-        fprintf(out,
-                "\nEvery figure is %s. runtime = instances x threads, b = batch; %s; ask again by id: %s\n",
-                "measured", has_price(priced) ? "USD/M = USD per million" : "h/M = machine-hours per million",
-                text_of(answer, "id"));
+        print_legend(answer, priced, out);
     }
     table_free(t);
     return rc;

@@ -3,19 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
+
+#include "advisor/cli/terminal.h"
 
 enum { BAR_WIDTH = 28 };
 
 void progress_init(struct progress *p) {
     const char *term = getenv("TERM");
-    *p = (struct progress){.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0};
-}
-
-static int columns(void) {
-    struct winsize w;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+    *p = (struct progress){.terminal = terminal_columns(stderr) > 0 && term && strcmp(term, "dumb") != 0};
 }
 
 static void erase(struct progress *p) {
@@ -35,8 +30,7 @@ static void draw(struct progress *p) {
     bar[BAR_WIDTH] = '\0';
     snprintf(line, sizeof(line), "[%s] %3d %%  %lld/%lld  %s", bar, (int)(share * 100), p->done, p->total,
              p->text);
-    int width = columns() - 1;
-    fprintf(stderr, "\r%.*s\033[K", width, line);
+    fprintf(stderr, "\r%.*s\033[K", (int)terminal_columns(stderr) - 1, line);
     fflush(stderr);
     p->drawn = true;
 }

@@ -2,16 +2,18 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "advisor/cli/terminal.h"
 #include "core/base/nearest.h"
 
-enum { MAX_COLUMNS = 16 };
+enum { MAX_COLUMNS = 16, GAP = 2, WRAP_AT_LEAST = 30, BELOW_INDENT = 4 };
 
 struct table {
     size_t columns, rows, capacity;
-    bool right[MAX_COLUMNS];
+    bool right[MAX_COLUMNS], optional[MAX_COLUMNS];
     char **cells; /* row after row, the headers first */
 };
 
@@ -40,6 +42,8 @@ struct table *table_new(const char *const *headers, size_t columns) {
     for (size_t i = 0; i < columns; i++) {
         t->right[i] = headers[i][0] == '>';
         names[i] = headers[i] + (t->right[i] ? 1 : 0);
+        t->optional[i] = names[i][0] == '~';
+        names[i] += t->optional[i] ? 1 : 0;
     }
     if (table_add(t, names, &err) != RC_OK) {
         table_free(t);
@@ -109,23 +113,111 @@ static void print_padded(const char *text, size_t width, bool right, FILE *out) 
     }
 }
 
-static void print_aligned(const struct table *t, FILE *out) {
-    size_t width[MAX_COLUMNS] = {0};
-    for (size_t i = 0; i < t->rows * t->columns; i++) {
-        size_t w = shown_width(t->cells[i]);
-        width[i % t->columns] = w > width[i % t->columns] ? w : width[i % t->columns];
+/* How a table is laid out: which columns are shown, how wide, and where the last one goes. */
+struct layout {
+    size_t width[MAX_COLUMNS];
+    bool hidden[MAX_COLUMNS];
+    size_t before; /* columns on the terminal in front of the last column of the table */
+    size_t last;   /* columns for each line of the last column */
+    bool below;    /* the last column has lines of its own */
+};
+
+static size_t width_before_last(const struct table *t, const struct layout *l) {
+    size_t sum = 0;
+    for (size_t c = 0; c + 1 < t->columns; c++) {
+        sum += l->hidden[c] ? 0 : l->width[c] + GAP;
     }
-    for (size_t r = 0; r < t->rows; r++) {
-        for (size_t c = 0; c < t->columns; c++) {
-            bool last = c + 1 == t->columns;
-            if (last && !t->right[c]) {
-                fputs(cell(t, r, c), out);
-            } else {
-                print_padded(cell(t, r, c), width[c], t->right[c], out);
-            }
-            fputs(last ? "\n" : "  ", out);
+    return sum;
+}
+
+static struct layout layout_of(const struct table *t, size_t columns) {
+    struct layout l = {.last = SIZE_MAX};
+    for (size_t i = 0; i < t->rows * t->columns; i++) {
+        size_t w = shown_width(t->cells[i]), *width = &l.width[i % t->columns];
+        *width = w > *width ? w : *width;
+    }
+    l.before = width_before_last(t, &l);
+    size_t last = l.width[t->columns - 1];
+    if (columns == 0 || l.before + last <= columns) {
+        return l;
+    }
+    if (!t->right[t->columns - 1] && columns >= l.before + WRAP_AT_LEAST) {
+        l.last = columns - l.before;
+        return l;
+    }
+    l.below = !t->right[t->columns - 1];
+    l.last = columns > BELOW_INDENT + WRAP_AT_LEAST ? columns - BELOW_INDENT : WRAP_AT_LEAST;
+    for (size_t c = t->columns; c > 0 && l.before + (l.below ? 0 : last) > columns + GAP; c--) {
+        l.hidden[c - 1] = t->optional[c - 1];
+        l.before = width_before_last(t, &l);
+    }
+    return l;
+}
+
+/* The bytes of `text` that fit into `columns`, ended at a blank where there is one. */
+static size_t fitting(const char *text, size_t columns) {
+    size_t shown = 0, at = 0, blank = 0;
+    for (; text[at] && shown < columns; shown++) {
+        blank = text[at] == ' ' ? at : blank;
+        for (at++; ((unsigned char)text[at] & 0xc0) == 0x80; at++) {
         }
     }
+    return text[at] == '\0' || text[at] == ' ' || blank == 0 ? at : blank;
+}
+
+/* `text` in lines of at most `columns`; those behind the first begin at `indent`. */
+static void print_wrapped(const char *text, size_t columns, size_t indent, FILE *out) {
+    for (;;) {
+        size_t size = fitting(text, columns);
+        fprintf(out, "%.*s\n", (int)size, text);
+        text += size;
+        text += strspn(text, " ");
+        if (!*text) {
+            return;
+        }
+        fprintf(out, "%*s", (int)indent, "");
+    }
+}
+
+static void print_last(const struct table *t, const struct layout *l, size_t row, FILE *out) {
+    const char *text = cell(t, row, t->columns - 1);
+    if (t->right[t->columns - 1]) {
+        print_padded(text, l->width[t->columns - 1], true, out);
+        fputc('\n', out);
+    } else if (!l->below) {
+        print_wrapped(text, l->last, l->before, out);
+    } else {
+        fputc('\n', out);
+        if (row > 0 && *text) {
+            fprintf(out, "%*s", BELOW_INDENT, "");
+            print_wrapped(text, l->last, BELOW_INDENT, out);
+        }
+    }
+}
+
+static void print_hidden(const struct table *t, const struct layout *l, FILE *out) {
+    const char *before = "(too narrow here for: ";
+    for (size_t c = 0; c < t->columns; c++) {
+        if (l->hidden[c]) {
+            fprintf(out, "%s%s", before, cell(t, 0, c));
+            before = ", ";
+        }
+    }
+    fputs(before[0] == ',' ? ")\n" : "", out);
+}
+
+void table_print_within(const struct table *t, size_t columns, FILE *out) {
+    struct layout l = layout_of(t, columns);
+    for (size_t r = 0; r < t->rows; r++) {
+        for (size_t c = 0; c + 1 < t->columns; c++) {
+            if (!l.hidden[c]) {
+                print_padded(cell(t, r, c), l.width[c], t->right[c], out);
+                fprintf(out, "%*s", l.below && c + 2 == t->columns ? 0 : GAP, "");
+            }
+        }
+        print_last(t, &l, r, out);
+    }
+    print_hidden(t, &l, out);
 }
 
 static void print_md(const struct table *t, FILE *out) {
@@ -172,6 +264,6 @@ void table_print(const struct table *t, enum output output, FILE *out) {
     } else if (output == OUTPUT_CSV) {
         print_csv(t, out);
     } else {
-        print_aligned(t, out);
+        table_print_within(t, terminal_columns(out), out);
     }
 }

@@ -13,8 +13,9 @@ MUST_USE enum rc output_parse(const char *text, enum output *ret, struct err *er
 
 struct table;
 
-/* `headers` has `columns` entries (at most 16); a header that begins with '>' makes its column right-aligned
- * and is shown without the '>'. NULL when out of memory. */
+/* `headers` has `columns` entries (at most 16). A header that begins with '>' makes its column right-aligned;
+ * one that begins with '~' (or ">~") is left out where a terminal is too narrow. The marks are not shown.
+ * NULL when out of memory. */
 struct table *table_new(const char *const *headers, size_t columns);
 void table_free(struct table *t); /* NULL is fine */
 
@@ -22,5 +23,9 @@ void table_free(struct table *t); /* NULL is fine */
 MUST_USE enum rc table_add(struct table *t, const char *const *cells, struct err *err);
 size_t table_rows(const struct table *t);
 
-/* `output` is OUTPUT_TABLE, OUTPUT_CSV or OUTPUT_MD. */
+/* `output` is OUTPUT_TABLE, OUTPUT_CSV or OUTPUT_MD. A table is fitted to the terminal where `out` is one. */
 void table_print(const struct table *t, enum output output, FILE *out);
+
+/* As a table of at most `columns` columns (0 = any): the last column is wrapped, or goes below its row; then
+ * those that may be left out are, from the right, and named in a last line. */
+void table_print_within(const struct table *t, size_t columns, FILE *out);
