@@ -57,7 +57,12 @@ double range_reach(const struct range_stats *s, double percent) {
 
 /* --- entropy --- */
 
-enum { ENTROPY_LEVELS = 128 };
+enum { ENTROPY_LEVELS = 128, ENTROPY_STRIDE = 8 };
+
+/* No threshold may clip more than this part of the values. The divergence compares distributions and does not
+ * see how far a clipped value moves: a peak (the background of an image) at the threshold would hide any
+ * number of them. */
+static const double entropy_clip_max = 0.005;
 
 /* The divergence of the first `n` bins from what is left of them after ENTROPY_LEVELS levels; the bins above
  * are counted into the last one on the side of the reference only, which is what makes clipping cost
@@ -105,13 +110,16 @@ static double entropy_threshold(const struct range_stats *s) {
     double above = 0;
     double best = INFINITY;
     int best_n = used;
-    for (int n = used; n >= ENTROPY_LEVELS; n--) {
+    for (int n = used; n >= ENTROPY_LEVELS && above <= entropy_clip_max * (double)s->count;
+         n -= ENTROPY_STRIDE) {
         double divergence = entropy_divergence(side, n, above);
         if (divergence < best) {
             best = divergence;
             best_n = n;
         }
-        above += side[n - 1];
+        for (int i = n - ENTROPY_STRIDE; i < n; i++) {
+            above += side[i];
+        }
     }
     return ldexp(best_n, s->exponent);
 }

@@ -4,6 +4,8 @@
  *
  *   bench_compress [MODEL [RECIPE...]]      BENCH_EVAL=n evaluates the first n examples only, BENCH_THREADS=n
  * (default 2)
+ *   FASHION_MNIST=folder  BENCH_VERBOSE=1 lists what was changed  BENCH_OPTIMIZED=file keeps the graph as the
+ * runtime optimised it
  */
 #include <jansson.h>
 #include <stdbool.h>
@@ -30,8 +32,6 @@ enum {
     TIMED_RUNS = 300,
     WARMUP_RUNS = 30
 };
-
-#define FASHION "/usr/share/datasets/fashion-mnist"
 
 struct subject {
     const char *name;
@@ -72,14 +72,21 @@ static size_t setting(const char *name, size_t absent) {
 
 /* --- data --- */
 
+/* Debian's package dataset-fashion-mnist. */
+static const char *fashion_folder(void) {
+    const char *folder = getenv("FASHION_MNIST");
+    return folder ? folder : "/usr/share/datasets/fashion-mnist";
+}
+
 static json_t *describe_idx(bool train) {
     const char *stem = train ? "train" : "t10k";
     return json_pack("{s:s, s:[{s:s,s:o,s:s},{s:s,s:o,s:s}], s:s, s:{s:{s:f,s:[f],s:[f],s:s}}, s:{s:s,s:i}}",
                      "format", "idx", "files", "path", "images.gz", "local",
-                     json_sprintf(FASHION "/%s-images-idx3-ubyte.gz", stem), "role", "images", "path",
-                     "labels.gz", "local", json_sprintf(FASHION "/%s-labels-idx1-ubyte.gz", stem), "role",
-                     "labels", "input", "image", "preprocess", "image", "scale", 1.0 / 255, "mean", 0.2860,
-                     "std", 0.3530, "layout", "nchw", "split", "take", train ? "calibration" : "all",
+                     json_sprintf("%s/%s-images-idx3-ubyte.gz", fashion_folder(), stem), "role", "images",
+                     "path", "labels.gz", "local",
+                     json_sprintf("%s/%s-labels-idx1-ubyte.gz", fashion_folder(), stem), "role", "labels",
+                     "input", "image", "preprocess", "image", "scale", 1.0 / 255, "mean", 0.2860, "std",
+                     0.3530, "layout", "nchw", "split", "take", train ? "calibration" : "all",
                      "calibration_examples", CALIBRATION_EXAMPLES);
 }
 
