@@ -123,12 +123,11 @@ enum rc answer_candidate(const struct question *q, const struct recommend_outcom
                   "recipe", v->recipe, "runtime", "instances", (int)c->instances, "threads", (int)c->threads,
                   "batch", (int)c->batch, "machine_type", m->id, "machine", m->name, "accuracy", accuracy);
     json_t *figures = json_pack(
-        "{s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:s, s:o, s:o}", "latency_us", latency_json(&c->latency),
+        "{s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o, s:o}", "latency_us", latency_json(&c->latency),
         "single_stream_us", single_stream_json(q->candidates[candidate].result_json), "throughput_per_s",
         stored_number(c->throughput.per_s), "memory_mib", stored_number((double)c->memory_mib), "size_bytes",
         (json_int_t)v->size_bytes, o->in_usd ? "usd_per_million" : "machine_hours_per_million",
-        cost_json(cost), o->in_usd ? "machine_hours_per_million" : "usd_per_million", json_null(),
-        "provenance", "measured", "evidence", evidence_json(q, candidate), "reason", reason);
+        cost_json(cost), "provenance", "measured", "evidence", evidence_json(q, candidate), "reason", reason);
     if (!json || !figures || json_object_update_missing(json, figures) != 0) {
         json_decref(json);
         json = NULL;

@@ -104,7 +104,7 @@ enum rc dispatch_register(struct jobs *j, const json_t *body, json_t **ret, stru
     if (rc != RC_OK) {
         return rc;
     }
-    log_event(LOG_INFO, "target_registered", " target=%s machine_type=%s", r.id, r.type.id);
+    log_event(LOG_INFO, "target_registered", "target=%s machine_type=%s", r.id, r.type.id);
     return stored_give(json_pack("{s:s, s:s, s:I}", "target_id", r.id, "machine_type_id", r.type.id,
                                  "lease_s", (json_int_t)(j->lease_ms / 1000)),
                        ret, err);
@@ -188,7 +188,7 @@ enum rc dispatch_claim(struct jobs *j, const json_t *body, json_t **ret, struct 
     }
     if (c.answer) {
         const json_t *job = json_object_get(c.answer, "job");
-        log_event(LOG_INFO, "job_claimed", " job=%s kind=%s target=%s token=%lld",
+        log_event(LOG_INFO, "job_claimed", "job=%s kind=%s target=%s token=%lld",
                   json_string_value(json_object_get(job, "id")),
                   json_string_value(json_object_get(job, "kind")), c.target,
                   (long long)json_integer_value(json_object_get(job, "token")));
@@ -290,7 +290,7 @@ static enum rc report_failure(struct jobs *j, struct failing *f, struct err *err
     char quoted[600];
     enum rc rc = store_write(j->store, fail_job, f, err);
     if (rc == RC_OK && !f->repeated) {
-        log_event(LOG_WARN, "job_failed", " job=%s state=%s code=%s text=%s", f->job, f->state, f->f.code,
+        log_event(LOG_WARN, "job_failed", "job=%s state=%s code=%s text=%s", f->job, f->state, f->f.code,
                   log_quote(f->f.text, quoted, sizeof(quoted)));
     }
     return rc;
@@ -415,7 +415,7 @@ static enum rc finish(struct jobs *j, const struct store_job *job, int64_t token
         rc = store_write(j->store, finish_job, &f, err);
     }
     if (rc == RC_OK && !f.repeated) {
-        log_event(LOG_INFO, "job_done", " job=%s kind=%s", job->id, job->kind);
+        log_event(LOG_INFO, "job_done", "job=%s kind=%s", job->id, job->kind);
         completion_summarise(j->store, made);
     }
     completion_free(made);

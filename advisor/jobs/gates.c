@@ -192,8 +192,8 @@ static enum rc find_model(struct jobs *j, const char *text, char id[IDENT_SIZE],
 }
 
 enum rc gates_run(struct jobs *j, const char *name, const json_t *body, json_t **ret, struct err *err) {
-    static const char *const keys[] = {"model", "budgets",    "floors",         "recipe",
-                                       "study", "confidence", "price_per_hour", NULL};
+    static const char *const keys[] = {"dataset", "model",      "budgets",        "floors", "recipe",
+                                       "study",   "confidence", "price_per_hour", NULL};
     struct gate_run r = {.name = name};
     struct question_scope scope = {.limits = body};
     const char *model = NULL;
@@ -205,6 +205,9 @@ enum rc gates_run(struct jobs *j, const char *name, const json_t *body, json_t *
     }
     if (rc == RC_OK) {
         rc = json_opt_string(body, "study", &scope.study, err);
+    }
+    if (rc == RC_OK) {
+        rc = json_opt_string(body, "dataset", &scope.dataset, err);
     }
     if (rc == RC_OK) {
         rc = json_opt_string(body, "recipe", &r.recipe, err);

@@ -19,7 +19,7 @@
 #include "db/store_models.h"
 #include "db/store_studies.h"
 
-enum { RECIPES_MAX = 64, TARGETS_MAX = 64, THREADS_MAX = 1024 };
+enum { RECIPES_MAX = 64, TARGETS_MAX = 64, THREADS_MAX = 1024, CALIBRATION_MAX = 1000000 };
 
 struct new_study {
     const json_t *body;
@@ -30,9 +30,20 @@ struct new_study {
 };
 
 static enum rc read_words(struct new_study *n, struct err *err) {
-    static const char *const keys[] = {"model",      "dataset",        "calibration", "targets", "preset",
-                                       "recipes",    "floors",         "budgets",     "threads", "evaluate",
-                                       "confidence", "price_per_hour", NULL};
+    static const char *const keys[] = {"model",
+                                       "dataset",
+                                       "calibration",
+                                       "targets",
+                                       "preset",
+                                       "recipes",
+                                       "floors",
+                                       "budgets",
+                                       "threads",
+                                       "evaluate",
+                                       "confidence",
+                                       "price_per_hour",
+                                       "calibration_examples",
+                                       NULL};
     n->evaluate = "needed";
     enum rc rc = json_only_keys(n->body, keys, err);
     if (rc == RC_OK) {
@@ -154,7 +165,7 @@ static enum rc collect_recipes(const struct new_study *n, json_t *recipes, struc
 
 static enum rc read_numbers(const struct new_study *n, json_t *request, struct err *err) {
     double price = NAN, confidence = 0.95;
-    int64_t threads = 0;
+    int64_t threads = 0, calibration = 0;
     enum rc rc = json_opt_number(n->body, "price_per_hour", &price, err);
     if (rc == RC_OK && !isnan(price) && !(price > 0 && price < 1e6)) {
         rc = err_set(err, RC_INPUT, "field \"price_per_hour\" must be above 0 USD");
@@ -168,12 +179,17 @@ static enum rc read_numbers(const struct new_study *n, json_t *request, struct e
     if (rc == RC_OK) {
         rc = json_opt_int(n->body, "threads", 1, THREADS_MAX, &threads, err);
     }
+    if (rc == RC_OK) {
+        rc = json_opt_int(n->body, "calibration_examples", 1, CALIBRATION_MAX, &calibration, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
     json_object_set_new(request, "price_per_hour", stored_number(price));
     json_object_set_new(request, "confidence", json_real(confidence));
     json_object_set_new(request, "threads", threads > 0 ? json_integer(threads) : json_null());
+    json_object_set_new(request, "calibration_examples",
+                        calibration > 0 ? json_integer(calibration) : json_null());
     return RC_OK;
 }
 

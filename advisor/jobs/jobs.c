@@ -71,7 +71,7 @@ enum rc jobs_step(struct jobs *j, struct err *err) {
     int64_t requeued = 0;
     enum rc rc = store_write(j->store, requeue, &requeued, err);
     if (rc == RC_OK && requeued > 0) {
-        log_event(LOG_WARN, "leases_lost", " jobs=%lld", (long long)requeued);
+        log_event(LOG_WARN, "leases_lost", "jobs=%lld", (long long)requeued);
     }
     if (rc == RC_OK) {
         rc = open_studies(j->store, &ids, &n, err);
@@ -95,7 +95,7 @@ static void collect_blobs(struct jobs *j) {
     }
     j->next_collect_ms = now_ms + j->collect_ms;
     if (store_blobs_collect(j->store, BLOB_AGE_MS, &removed, &err) == RC_OK && removed > 0) {
-        log_event(LOG_INFO, "blobs_collected", " removed=%llu", (unsigned long long)removed);
+        log_event(LOG_INFO, "blobs_collected", "removed=%llu", (unsigned long long)removed);
     }
 }
 
@@ -106,7 +106,7 @@ static void *planner_main(void *user) {
         uint64_t seen = store_changes(j->store);
         struct err err = {0};
         if (jobs_step(j, &err) != RC_OK) {
-            log_event(LOG_ERROR, "planner_failed", " code=%s text=%s", rc_name(err.rc),
+            log_event(LOG_ERROR, "planner_failed", "code=%s text=%s", rc_name(err.rc),
                       log_quote(err.text, quoted, sizeof(quoted)));
         }
         collect_blobs(j);

@@ -14,7 +14,7 @@
 #include "core/recipes/recipe.h"
 #include "db/store_machines.h"
 
-enum { CALIBRATION_EXAMPLES = 500, CALIBRATION_SHARE = 4, WIDE_BATCH = 8, ONLINE_MS = 90 * 1000 };
+enum { SHARE = 4, SHARE_ASKED = 2, WIDE_BATCH = 8, ONLINE_MS = 90 * 1000 };
 
 /* ---- machine types ---- */
 
@@ -134,11 +134,15 @@ static json_t *batches_for(const struct work_study *s, const json_t *inspect) {
     return batches;
 }
 
+/* Of a dataset of its own all that fit; of the one dataset at most a quarter, or half where a number was
+ * asked for. */
 static int64_t calibration_examples(const struct work_study *s, const json_t *inspect) {
+    bool asked = json_is_integer(json_object_get(s->request, "calibration_examples"));
     const char *key = s->calibration.id ? "calibration_examples" : "examples";
-    int64_t n = json_integer_value(json_object_get(inspect, key));
-    n = s->calibration.id ? n : n / CALIBRATION_SHARE;
-    return n < 1 ? 1 : n > CALIBRATION_EXAMPLES ? CALIBRATION_EXAMPLES : n;
+    int64_t there = json_integer_value(json_object_get(inspect, key));
+    int64_t most = work_calibration_examples(s);
+    there = s->calibration.id ? there : there / (asked ? SHARE_ASKED : SHARE);
+    return there < 1 ? 1 : there > most ? most : there;
 }
 
 static json_t *calibration_split(int64_t n) {

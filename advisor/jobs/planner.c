@@ -382,7 +382,7 @@ enum rc planner_advance(struct store *s, const char *study, struct err *err) {
     work_study_release(&r.s);
     if (rc == RC_INPUT || rc == RC_UNSUPPORTED || rc == RC_NOT_FOUND || rc == RC_INTERNAL) {
         struct failure f = {study, *err}; /* it would fail again the same way */
-        log_event(LOG_ERROR, "study_failed", " study=%s code=%s", study, rc_name(rc));
+        log_event(LOG_ERROR, "study_failed", "study=%s code=%s", study, rc_name(rc));
         rc = store_write(s, give_up, &f, err);
     }
     return rc == RC_CONFLICT ? RC_OK : rc; /* it ended meanwhile */

@@ -179,6 +179,11 @@ static enum rc limits_json(struct store_tx *tx, const struct work_study *s, json
 
 /* ---- identities ---- */
 
+int64_t work_calibration_examples(const struct work_study *s) {
+    int64_t asked = json_integer_value(json_object_get(s->request, "calibration_examples"));
+    return asked > 0 ? asked : CALIBRATION_EXAMPLES;
+}
+
 static bool needs_calibration(const struct work_study *s, const char *recipe) {
     struct recipe r;
     return recipe_parse(recipe, s->family, &r, NULL) == RC_OK && (recipe_needs(&r) & NEEDS_CALIBRATION);
@@ -276,9 +281,11 @@ void work_key(const char *kind, const char *product, char key[WORK_KEY_SIZE]) {
 
 enum rc work_inspect_key(const struct work_study *s, char key[WORK_KEY_SIZE], struct err *err) {
     char id[IDENT_SIZE];
+    int64_t n = s->calibration.id ? work_calibration_examples(s) : 0;
     enum rc rc = stored_id("insp",
-                           json_pack("{s:i, s:s, s:s, s:s?}", "version", (int)WORK_VERSION, "model",
-                                     s->model.id, "dataset", s->dataset.id, "calibration", s->calibration.id),
+                           json_pack("{s:i, s:s, s:s, s:s?, s:I}", "version", (int)WORK_VERSION, "model",
+                                     s->model.id, "dataset", s->dataset.id, "calibration", s->calibration.id,
+                                     "calibration_examples", (json_int_t)n),
                            id, err);
     if (rc == RC_OK) {
         work_key("inspect", id, key);
@@ -382,7 +389,7 @@ enum rc work_add_inspect(struct store_tx *tx, const struct work_study *s, struct
         rc = dataset_json(tx, &s->dataset, split_all(), &dataset, err);
     }
     if (rc == RC_OK && s->calibration.id) {
-        rc = calibration_json(tx, s, CALIBRATION_EXAMPLES, &calibration, err);
+        rc = calibration_json(tx, s, work_calibration_examples(s), &calibration, err);
     }
     json_t *spec = rc == RC_OK ? json_pack("{s:O, s:O, s:O?}", "model", model, "dataset", dataset,
                                            "calibration", calibration)

@@ -15,8 +15,8 @@
 
 /* A study with what its work is made of. `request` is the study's request_json:
  *   {"model", "dataset", "calibration" | null, "targets": [ids], "recipes": [as written], "preset" | null,
- * "floors": [..], "budgets": [..], "price_per_hour" | null, "threads" | null, "evaluate": "needed" | "all",
- * "confidence"} `plan` (NULL before inspection) is its plan_json:
+ * "floors": [..], "budgets": [..], "price_per_hour" | null, "threads" | null, "calibration_examples" | null,
+ * "evaluate": "needed" | "all", "confidence"} `plan` (NULL before inspection) is its plan_json:
  *   {"inspect": {...}, "recipes": [canonical, act chosen], "machine_types": [ids], "batches": [1, 8],
  *    "split": eval split, "calibration_split": split | null, "reference": "none" | "variants" | "all",
  * "notes": [texts]} */
@@ -40,6 +40,9 @@ enum { WORK_RUNTIMES_MAX = 16 };
  * core, each batch of the plan (batches beyond 1 only for the former). */
 MUST_USE enum rc work_runtimes(struct store_tx *tx, const struct work_study *s, const char *machine_type,
                                struct work_runtime ret[WORK_RUNTIMES_MAX], size_t *n, struct err *err);
+
+/* How many examples calibrate at most: what the study asks for, or 500. */
+int64_t work_calibration_examples(const struct work_study *s);
 
 /* Ids. `recipe` is canonical. */
 MUST_USE enum rc work_variant_id(const struct work_study *s, const char *recipe, char id[IDENT_SIZE],
