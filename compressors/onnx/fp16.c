@@ -254,5 +254,5 @@ enum rc fp16_compress(struct compress_job *job, const struct recipe_step *step, 
     return record_note(
         job->record, err,
         "the file has half the size, but most CPUs have no float16 kernels: ONNX Runtime then computes in "
-        "float32 and converts at every operator, which is usually slower");
+        "float32 and converts in between, which is no faster and often slower");
 }

@@ -20,21 +20,24 @@ static enum rc capture_name(struct capture *c, const char *name) {
     if (!v) {
         return RC_OK; /* defined inside the subgraph, or nowhere: the runtime will say so */
     }
-    for (size_t i = 0; i < v->use_count; i++) {
-        if (v->uses[i].node == n && v->uses[i].slot == GRAPH_CAPTURED) {
-            return RC_OK;
+    /* Captures are entered owner by owner after all other uses, so that an earlier one by n is v's last use.
+     */
+    const struct graph_use *last = v->use_count ? &v->uses[v->use_count - 1] : NULL;
+    if (last && last->node == n && last->slot == GRAPH_CAPTURED) {
+        return RC_OK;
+    }
+    if ((n->captured_count & (n->captured_count - 1)) == 0) { /* full at every power of two */
+        struct graph_value **list = arena_calloc(c->g->arena, n->captured_count ? n->captured_count * 2 : 1,
+                                                 sizeof(struct graph_value *));
+        if (!list) {
+            return err_memory(c->err);
         }
+        if (n->captured_count) {
+            memcpy(list, n->captured, n->captured_count * sizeof(struct graph_value *));
+        }
+        n->captured = list;
     }
-    struct graph_value **list =
-        arena_calloc(c->g->arena, n->captured_count + 1, sizeof(struct graph_value *));
-    if (!list) {
-        return err_memory(c->err);
-    }
-    if (n->captured_count) {
-        memcpy(list, n->captured, n->captured_count * sizeof(struct graph_value *));
-    }
-    list[n->captured_count++] = v;
-    n->captured = list;
+    n->captured[n->captured_count++] = v;
     return graph_add_use(c->g, v, n, GRAPH_CAPTURED, c->err);
 }
 
@@ -325,16 +328,23 @@ enum rc graph_add_output(struct graph *g, struct graph_value *v, int32_t dtype, 
     if (v->is_output) {
         return RC_OK;
     }
-    Onnx__ValueInfoProto **list = arena_calloc(g->arena, p->n_output + 1, sizeof(*list));
+    if (p->n_output >= g->output_capacity) {
+        size_t capacity = p->n_output * 2 + 16;
+        Onnx__ValueInfoProto **list = arena_calloc(g->arena, capacity, sizeof(Onnx__ValueInfoProto *));
+        if (!list) {
+            return err_memory(err);
+        }
+        if (p->n_output) {
+            memcpy(list, p->output, p->n_output * sizeof(Onnx__ValueInfoProto *));
+        }
+        p->output = list;
+        g->output_capacity = capacity;
+    }
     Onnx__ValueInfoProto *info = new_tensor_info(g, v->name, dtype);
-    if (!list || !info) {
+    if (!info) {
         return err_memory(err);
     }
-    if (p->n_output) {
-        memcpy(list, p->output, p->n_output * sizeof(*list));
-    }
-    list[p->n_output++] = info;
-    p->output = list;
+    p->output[p->n_output++] = info;
     v->is_output = true;
     return RC_OK;
 }

@@ -1,4 +1,5 @@
-/* graph_internal.h -- the inside of struct graph, shared by the files graph*.c and by nobody else. */
+/* graph_internal.h -- the inside of struct graph, shared by the files graph*.c and pass*.c and by nobody
+ * else. */
 #pragma once
 
 #include "compressors/onnx/graph.h"
@@ -18,6 +19,7 @@ struct graph {
         *slots; /* open addressing by name: index into values plus 1, 0 = empty; a power of two of them */
     size_t slot_count;
     size_t initializer_capacity; /* of model->graph->initializer; 0 while it is still the reader's array */
+    size_t output_capacity;      /* the same for model->graph->output */
     struct graph_mapping *mappings;
 };
 

@@ -307,9 +307,9 @@ enum rc graph_set_tensor(struct graph *g, Onnx__TensorProto *t, int32_t dtype, c
     if (bytes) {
         memcpy(fresh.raw_data.data, data, bytes);
     }
-    if (graph_tensor_check(&fresh, err) != RC_OK) {
-        err_prefix(err, "new contents of \"%.160s\"", t->name ? t->name : "");
-        return err ? err->rc = RC_INTERNAL : RC_INTERNAL;
+    if (graph_tensor_check(&fresh, NULL) != RC_OK) {
+        return err_set(err, RC_INTERNAL, "the new contents of \"%.160s\" do not fit their shape",
+                       t->name ? t->name : "");
     }
     *t = fresh;
     return RC_OK;
