@@ -12,7 +12,7 @@
 #include "profiler/worker/metrics.h"
 #include "profiler/worker/opened_model.h"
 
-enum { MAX_BATCH = 32, MAX_THREADS = 256 };
+enum { MAX_BATCH = 8, MAX_THREADS = 256 };
 static const size_t BATCH_BYTES = (size_t)16 << 20; /* inputs and outputs of one batch */
 
 struct evaluation {

@@ -17,6 +17,7 @@
 #include "profiler/worker/probe.h"
 #include "profiler/worker/sandbox.h"
 #include "profiler/worker/self_test.h"
+#include "profiler/worker/single_thread.h"
 #include "profiler/worker/worker_job.h"
 #include "runtimes/llama_lm.h"
 
@@ -203,6 +204,7 @@ int main(int argc, char **argv) {
     struct arguments arguments = {0};
     struct lines lines;
     struct err err;
+    single_thread_ensure(argv);
     int code = read_arguments(argc, argv, &arguments);
     if (code >= 0) {
         return code;

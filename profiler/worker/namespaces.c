@@ -28,7 +28,8 @@ bool namespaces_enter(char *why, unsigned why_size) {
     snprintf(uid_map, sizeof(uid_map), "%u %u 1\n", geteuid(), geteuid());
     snprintf(gid_map, sizeof(gid_map), "%u %u 1\n", getegid(), getegid());
     if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0) {
-        snprintf(why, why_size, "the kernel refuses new namespaces (%s)", strerror(errno));
+        snprintf(why, why_size, "the kernel refuses new namespaces (%s)",
+                 errno == EINVAL ? "a library has started a thread" : strerror(errno));
         return false;
     }
     if (!write_text("/proc/self/setgroups", "deny") || !write_text("/proc/self/uid_map", uid_map) ||

@@ -304,3 +304,12 @@ test('usage errors have code 2', async (t) => {
   assert.equal(code, 2);
   assert.match(err, /unknown option --frobnicate/);
 });
+
+test('a library that starts threads while it is loaded costs no namespaces', async (t) => {
+  const blas = ['/usr/lib/x86_64-linux-gnu/libopenblas.so.0', '/usr/lib/aarch64-linux-gnu/libopenblas.so.0'].find(existsSync);
+  if (!blas) return t.skip('OpenBLAS is not installed');
+  const plain = await run(t, '', ['--probe']);
+  process.env.LD_PRELOAD = blas;
+  const threaded = await run(t, '', ['--probe']).finally(() => delete process.env.LD_PRELOAD);
+  assert.equal(threaded.result.sandbox.namespaces, plain.result.sandbox.namespaces);
+});
