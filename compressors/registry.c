@@ -55,7 +55,7 @@ static enum rc keep_gguf(struct compress_job *job, const struct recipe_step *ste
     }
     FILE *out = fopen(job->output, "wb");
     enum rc rc = out ? copy_stream(in, out, job, err) : file_error(job->output, err);
-    fclose(in);
+    (void)fclose(in);
     if (out && fclose(out) != 0 && rc == RC_OK) {
         rc = file_error(job->output, err);
     }
@@ -146,7 +146,7 @@ static enum rc run_onnx(struct run *r, struct compress_result *result, struct er
         return rc;
     }
     for (size_t i = 0; i < saved.path_count; i++) {
-        snprintf(result->paths[i], sizeof(result->paths[i]), "%s", saved.paths[i]);
+        (void)snprintf(result->paths[i], sizeof(result->paths[i]), "%s", saved.paths[i]);
     }
     result->path_count = saved.path_count;
     result->bytes = saved.bytes;
@@ -181,7 +181,7 @@ static enum rc run_gguf(struct run *r, struct compress_result *result, struct er
     }
     enum rc rc = run_step(r, &q->recipe->steps[0], err);
     rc = rc != RC_OK ? rc : file_size(output, &result->bytes, err);
-    snprintf(result->paths[0], sizeof(result->paths[0]), "%s", GGUF_NAME);
+    (void)snprintf(result->paths[0], sizeof(result->paths[0]), "%s", GGUF_NAME);
     result->path_count = 1;
     return rc;
 }

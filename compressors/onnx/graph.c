@@ -257,24 +257,23 @@ static void list_insert(struct graph *g, struct graph_node *n, struct graph_node
 }
 
 static enum rc link_input(struct graph *g, struct graph_node *n, size_t slot, struct err *err) {
-    char **name = &n->proto->input[slot];
-    if (!*name || !**name) {
+    const char *name = n->proto->input[slot];
+    if (!name || !*name) {
         return RC_OK;
     }
-    struct graph_value *v = graph_intern(g, *name);
+    struct graph_value *v = graph_intern(g, name);
     if (!v) {
         return err_memory(err);
     }
-    *name = (char *)(uintptr_t)v->name;
     return graph_add_use(g, v, n, slot, err);
 }
 
 static enum rc link_output(struct graph *g, struct graph_node *n, size_t slot, struct err *err) {
-    char **name = &n->proto->output[slot];
-    if (!*name || !**name) {
+    const char *name = n->proto->output[slot];
+    if (!name || !*name) {
         return RC_OK;
     }
-    struct graph_value *v = graph_intern(g, *name);
+    struct graph_value *v = graph_intern(g, name);
     if (!v) {
         return err_memory(err);
     }
@@ -282,7 +281,6 @@ static enum rc link_output(struct graph *g, struct graph_node *n, size_t slot, s
         return err_set(err, RC_INPUT, "%s defines \"%.160s\", which is defined already",
                        graph_node_label(g, n), v->name);
     }
-    *name = (char *)(uintptr_t)v->name;
     v->producer = n;
     v->producer_slot = slot;
     return RC_OK;

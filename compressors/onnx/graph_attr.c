@@ -45,13 +45,14 @@ static Onnx__AttributeProto *renew(struct graph *g, struct graph_node *n, const 
     Onnx__AttributeProto *a = find(n, name);
     char *copy = arena_strdup(g->arena, name);
     if (!a && copy) {
-        Onnx__AttributeProto **list = arena_calloc(g->arena, p->n_attribute + 1, sizeof(*list));
+        Onnx__AttributeProto **list =
+            arena_calloc(g->arena, p->n_attribute + 1, sizeof(Onnx__AttributeProto *));
         a = arena_alloc(g->arena, sizeof(*a));
         if (!list || !a) {
             return NULL;
         }
         if (p->n_attribute) {
-            memcpy(list, p->attribute, p->n_attribute * sizeof(*list));
+            memcpy(list, p->attribute, p->n_attribute * sizeof(Onnx__AttributeProto *));
         }
         list[p->n_attribute++] = a;
         p->attribute = list;

@@ -171,7 +171,8 @@ enum rc graph_need_domain(struct graph *g, const char *domain, int64_t version, 
     if (find_import(g, domain)) {
         return RC_OK;
     }
-    Onnx__OperatorSetIdProto **list = arena_calloc(g->arena, m->n_opset_import + 1, sizeof(*list));
+    Onnx__OperatorSetIdProto **list =
+        arena_calloc(g->arena, m->n_opset_import + 1, sizeof(Onnx__OperatorSetIdProto *));
     Onnx__OperatorSetIdProto *o = arena_alloc(g->arena, sizeof(*o));
     char *copy = arena_strdup(g->arena, domain);
     if (!list || !o || !copy) {
@@ -182,7 +183,7 @@ enum rc graph_need_domain(struct graph *g, const char *domain, int64_t version, 
     o->has_version = 1;
     o->version = version;
     if (m->n_opset_import) {
-        memcpy(list, m->opset_import, m->n_opset_import * sizeof(*list));
+        memcpy(list, m->opset_import, m->n_opset_import * sizeof(Onnx__OperatorSetIdProto *));
     }
     list[m->n_opset_import++] = o;
     m->opset_import = list;

@@ -347,7 +347,10 @@ enum rc graph_add_initializer(struct graph *g, const char *hint, int32_t dtype, 
         g->model->ir_version = 4; /* from here on an initializer need not be an input */
     }
     onnx__tensor_proto__init(t);
-    t->name = (char *)(uintptr_t)name;
+    t->name = arena_strdup(g->arena, name);
+    if (!t->name) {
+        return err_memory(err);
+    }
     enum rc rc = graph_set_tensor(g, t, dtype, dims, rank, data, bytes, err);
     rc = rc != RC_OK ? rc : append_initializer(g, t, err);
     if (rc == RC_OK) {

@@ -177,10 +177,11 @@ static Onnx__StringStringEntryProto *new_entry(struct graph *g, const char *key,
 static Onnx__TensorProto *stub_of(struct graph *g, const Onnx__TensorProto *t, uint64_t offset, size_t size) {
     enum { ENTRIES = 3 };
     char text[2][24];
-    snprintf(text[0], sizeof(text[0]), "%llu", (unsigned long long)offset);
-    snprintf(text[1], sizeof(text[1]), "%zu", size);
+    (void)snprintf(text[0], sizeof(text[0]), "%llu", (unsigned long long)offset);
+    (void)snprintf(text[1], sizeof(text[1]), "%zu", size);
     Onnx__TensorProto *stub = arena_alloc(g->arena, sizeof(*stub));
-    Onnx__StringStringEntryProto **entries = arena_calloc(g->arena, ENTRIES, sizeof(*entries));
+    Onnx__StringStringEntryProto **entries =
+        arena_calloc(g->arena, ENTRIES, sizeof(Onnx__StringStringEntryProto *));
     if (!stub || !entries) {
         return NULL;
     }
@@ -247,7 +248,7 @@ static enum rc save_two(struct graph *g, const char *folder, struct graph_saved 
     if (!stubs) {
         return err_memory(err);
     }
-    snprintf(path, sizeof(path), "%s/%s", folder, DATA_NAME);
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, DATA_NAME);
     enum rc rc = write_data(g, path, stubs, &data_bytes, err);
     if (rc != RC_OK) {
         goto out;
@@ -265,9 +266,9 @@ static enum rc save_two(struct graph *g, const char *folder, struct graph_saved 
                  : err_memory(err);
         goto out;
     }
-    snprintf(path, sizeof(path), "%s/%s", folder, MAIN_NAME);
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, MAIN_NAME);
     rc = file_write(path, data, size, 0644, err);
-    snprintf(saved->paths[1], sizeof(saved->paths[1]), "%s", DATA_NAME);
+    (void)snprintf(saved->paths[1], sizeof(saved->paths[1]), "%s", DATA_NAME);
     saved->path_count = 2;
     saved->bytes = size + data_bytes;
 out:
@@ -281,7 +282,7 @@ enum rc graph_save(struct graph *g, const char *folder, size_t single_file_max, 
     size_t max =
         single_file_max && single_file_max < PROTOBUF_MAX_BYTES ? single_file_max : PROTOBUF_MAX_BYTES;
     memset(saved, 0, sizeof(*saved));
-    snprintf(saved->paths[0], sizeof(saved->paths[0]), "%s", MAIN_NAME);
+    (void)snprintf(saved->paths[0], sizeof(saved->paths[0]), "%s", MAIN_NAME);
     if (strlen(folder) + sizeof(DATA_NAME) >= COMPRESS_PATH_SIZE) {
         return err_set(err, RC_INPUT, "the name of the folder is too long");
     }
@@ -298,7 +299,7 @@ enum rc graph_save(struct graph *g, const char *folder, size_t single_file_max, 
     if (rc != RC_OK) {
         return rc;
     }
-    snprintf(path, sizeof(path), "%s/%s", folder, MAIN_NAME);
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, MAIN_NAME);
     rc = file_write(path, data, size, 0644, err);
     free(data);
     saved->path_count = 1;

@@ -72,7 +72,7 @@ static enum rc add_part(struct int4 *q, const char *hint, const char *part, int3
                         struct err *err) {
     char text[256];
     struct graph_value *v;
-    snprintf(text, sizeof(text), "%.200s_%s", hint, part);
+    (void)snprintf(text, sizeof(text), "%.200s_%s", hint, part);
     enum rc rc = graph_add_initializer(q->g, text, dtype, dims, rank, data, bytes, &v, err);
     if (rc == RC_OK) {
         *name = v->name;

@@ -7,7 +7,8 @@
 #include "compressors/onnx/graph.h"
 
 /* Constant nodes become initializers; Identity, Transpose, Reshape, Squeeze, Unsqueeze and Flatten of a
- * constant are computed, where the result is an initializer no larger than the constant. RC_MEMORY. */
+ * constant are computed, unless the constant has more than 1 KiB and other readers, so that it would stay
+ * beside the result. */
 MUST_USE enum rc pass_fold_constants(struct graph *g, size_t *count, struct err *err);
 
 /* Conv followed only by BatchNormalization (inference) becomes one Conv: W' = W * s, B' = (B - mean) * s +

@@ -7,7 +7,8 @@
 #include "compressors/compressor.h"
 
 /* compress_fn of "prune:magnitude". Option: ratio. Changes constant weights of Conv, ConvTranspose, MatMul
- * and Gemm. RC_UNSUPPORTED when there are none; RC_INPUT for weights that are not finite. */
+ * and Gemm that have at least 512 elements and no other readers. RC_UNSUPPORTED when there are none; RC_INPUT
+ * for weights that are not finite. */
 MUST_USE enum rc prune_magnitude_compress(struct compress_job *job, const struct recipe_step *step,
                                           struct err *err);
 

@@ -51,7 +51,7 @@ static PRINTF_LIKE(3, 0) enum rc list_add(struct record_list *list, const char *
         return rc;
     }
     char text[TEXT_SIZE];
-    vsnprintf(text, sizeof(text), format, args);
+    (void)vsnprintf(text, sizeof(text), format, args);
     struct record_entry entry = {tensor ? strdup(tensor) : NULL, strdup(text)};
     if ((tensor && !entry.tensor) || !entry.text) {
         free(entry.tensor);
@@ -82,7 +82,7 @@ enum rc record_note(struct record *r, struct err *err, const char *format, ...) 
     char text[TEXT_SIZE];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     for (size_t i = 0; i < r->notes.count; i++) {
         if (strcmp(r->notes.entries[i].text, text) == 0) {
