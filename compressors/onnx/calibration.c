@@ -11,11 +11,18 @@
 #include "core/data/dataset.h"
 #include "runtimes/onnxruntime.h"
 
-enum { BATCH_MAX = 8, ROUND_EXAMPLES = 32, THREADS_MAX = 256, INPUTS_MAX = 64, MIN_EXAMPLES = 64 };
+enum {
+    SAMPLE_MAX = 1 << 16,
+    BATCH_MAX = 8,
+    ROUND_EXAMPLES = 32,
+    THREADS_MAX = 256,
+    INPUTS_MAX = 64,
+    MIN_EXAMPLES = 64
+};
 
 /* A tensor has settled when a round moved what holds this part of its values by less than this ratio. */
 static const double settled_percent = 99.9;
-static const double settled_ratio = 0.02;
+static const double settled_ratio = 0.03;
 
 /* Statistics of one target. */
 struct target_stats {
@@ -147,7 +154,7 @@ static enum rc observe(struct worker *w, const struct onnxruntime_result *result
         }
         const float *values = t->data;
         size_t n = t->bytes / sizeof(float);
-        range_stats_add(&w->stats[i].range, values, n);
+        range_stats_add(&w->stats[i].range, values, n, n / SAMPLE_MAX + 1);
         if (target->watch & CALIBRATION_CHANNELS) {
             enum rc rc = channels_add(&w->stats[i], t, values, n, err);
             if (rc) {

@@ -163,7 +163,7 @@ static enum rc note_examples(struct compress_job *job, const struct calibration 
     return used >= all
                ? RC_OK
                : record_note(job->record, err,
-                             "calibrated on %zu of %zu examples: more moved no range by 2 %%", used, all);
+                             "calibrated on %zu of %zu examples: a further round moved no range by 3 %%", used, all);
 }
 
 enum rc int8_static_compress(struct compress_job *job, const struct recipe_step *step, struct err *err) {

@@ -16,7 +16,7 @@ enum {
 };
 
 enum rc range_stats_init(struct range_stats *s, enum range_bins bins, struct err *err) {
-    *s = (struct range_stats){.exponent = EXPONENT_MIN};
+    *s = (struct range_stats){.exponent = EXPONENT_MIN, .min = INFINITY, .max = -INFINITY};
     if (bins == RANGE_WITHOUT_BINS) {
         return RC_OK;
     }
@@ -114,39 +114,47 @@ static void count_block(struct range_stats *s, const float *values, size_t n) {
     }
 }
 
-static void add_block(struct range_stats *s, const float *values, size_t n) {
-    struct block_summary b = summarise(values, n);
-    s->nonfinite += n - b.finite;
-    if (b.finite == 0) {
-        return;
-    }
-    if (s->count == 0) {
-        s->min = b.min;
-        s->max = b.max;
-    }
-    s->min = b.min < s->min ? b.min : s->min;
-    s->max = b.max > s->max ? b.max : s->max;
+static void add_sample(struct range_stats *s, const float *sample, size_t n) {
+    struct block_summary b = summarise(sample, n);
     s->count += b.finite;
     s->zeros += b.zeros;
-    if (s->bins) {
+    if (s->bins && b.finite > 0) {
         widen(s, exponent_for(fmaxf(fabsf(b.min), fabsf(b.max))));
-        count_block(s, values, n);
+        count_block(s, sample, n);
     }
 }
 
-void range_stats_add(struct range_stats *s, const float *values, size_t n) {
+static void add_extremes(struct range_stats *s, const float *values, size_t n) {
+    struct block_summary b = summarise(values, n);
+    s->nonfinite += n - b.finite;
+    s->min = b.min < s->min ? b.min : s->min;
+    s->max = b.max > s->max ? b.max : s->max;
+}
+
+void range_stats_add(struct range_stats *s, const float *values, size_t n, size_t stride) {
+    float sample[BLOCK];
+    size_t filled = 0;
     for (size_t i = 0; i < n; i += BLOCK) {
-        add_block(s, values + i, n - i < BLOCK ? n - i : BLOCK);
+        size_t block = n - i < BLOCK ? n - i : BLOCK;
+        add_extremes(s, values + i, block);
+        if (stride == 1) {
+            add_sample(s, values + i, block);
+        }
     }
+    for (size_t i = 0; i < n && stride > 1; i += stride) {
+        sample[filled++] = values[i];
+        if (filled == BLOCK) {
+            add_sample(s, sample, filled);
+            filled = 0;
+        }
+    }
+    add_sample(s, sample, filled);
 }
 
 void range_stats_merge(struct range_stats *s, const struct range_stats *other) {
     s->nonfinite += other->nonfinite;
-    if (other->count == 0) {
-        return;
-    }
-    s->min = s->count == 0 || other->min < s->min ? other->min : s->min;
-    s->max = s->count == 0 || other->max > s->max ? other->max : s->max;
+    s->min = other->min < s->min ? other->min : s->min;
+    s->max = other->max > s->max ? other->max : s->max;
     s->count += other->count;
     s->zeros += other->zeros;
     if (!s->bins || !other->bins) {

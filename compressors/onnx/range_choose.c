@@ -52,6 +52,9 @@ static double percentile_threshold(const struct range_stats *s, double percent) 
 }
 
 double range_reach(const struct range_stats *s, double percent) {
+    if (s->min > s->max) {
+        return 0;
+    }
     return s->bins ? percentile_threshold(s, percent) : fmax(fabs((double)s->min), fabs((double)s->max));
 }
 
