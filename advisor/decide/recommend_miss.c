@@ -140,7 +140,7 @@ static uint32_t most_missed(const struct recommend_question *q, const struct rec
     uint32_t counts[RECOMMEND_MAX_LIMITS] = {0}, best = RECOMMEND_NONE;
     for (size_t c = 0; c < q->candidate_count; c++) {
         for (uint32_t limit = 0; limit < limit_count(q); limit++) {
-            counts[limit] += (o->verdicts[c].unmet >> limit) & 1u;
+            counts[limit] += (uint32_t)(o->verdicts[c].unmet >> limit) & 1u;
         }
     }
     for (uint32_t limit = 0; limit < limit_count(q); limit++) {
