@@ -1,11 +1,8 @@
 /* The connection's state machine, without a socket. */
 #include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
-#include <cmocka.h>
+#include "tests/support/test.h"
 
 #include "tests/support/conn_harness.h"
 

@@ -8,42 +8,27 @@
  *   half-close:       the client says that it sends no more
  *   server: short     the limits of time are 150 ms for head and body
  * and comments (#). Adding a case needs no C. */
+#include "tests/support/test.h"
 #include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
-#include "advisor/http/app.h"
-#include "advisor/http/server.h"
-#include "advisor/jobs/jobs.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
+#include "tests/support/http_service.h"
 
 enum { LIST_MAX = 16, GUARD_S = 10, TEXT_MAX = 8 << 20 };
 static const char folder[] = "tests/data/http";
 
-struct service {
-    char data[64];
-    struct jobs *jobs;
-    struct app *app;
-    struct server *server;
-    pthread_t thread;
-};
-
 struct services {
-    struct service normal, hasty;
+    struct http_service normal, hasty;
 };
 
 struct raw_case {
@@ -54,43 +39,6 @@ struct raw_case {
     size_t body_count, absent_count;
     bool closed, half_close, hasty;
 };
-
-/* ---- the server ---- */
-
-static void *serve(void *arg) {
-    struct err err;
-    enum rc rc = server_run(arg, &err);
-    return rc == RC_OK ? NULL : arg;
-}
-
-static void service_start(struct service *s, uint64_t time_ns) {
-    struct err err = {0};
-    snprintf(s->data, sizeof(s->data), "/tmp/pare-test-XXXXXX");
-    assert_non_null(mkdtemp(s->data));
-    struct jobs_opts jobs = {.folder = s->data};
-    assert_int_equal(jobs_open(&jobs, &s->jobs, &err), RC_OK);
-    struct app_opts app = {.jobs = s->jobs, .loopback = true, .version = "test"};
-    assert_int_equal(app_new(&app, &s->app, &err), RC_OK);
-    struct server_opts opts = {
-        .app = s->app, .listen = "127.0.0.1:0", .threads = 2, .limits = conn_default_limits};
-    if (time_ns) {
-        opts.limits.head_ns = opts.limits.body_ns = time_ns;
-    }
-    assert_int_equal(server_new(&opts, &s->server, &err), RC_OK);
-    assert_int_equal(pthread_create(&s->thread, NULL, serve, s->server), 0);
-}
-
-static void service_stop(struct service *s) {
-    struct err err;
-    void *failed;
-    server_stop(s->server);
-    assert_int_equal(pthread_join(s->thread, &failed), 0);
-    assert_null(failed);
-    jobs_close(s->jobs);
-    server_free(s->server);
-    app_free(s->app);
-    assert_int_equal(file_remove_tree(s->data, &err), RC_OK);
-}
 
 /* ---- reading a case ---- */
 
@@ -353,16 +301,18 @@ static void every_case_is_answered_as_its_file_says(void **state) {
 static int setup(void **state) {
     struct services *s = calloc(1, sizeof(*s));
     log_set_level(LOG_ERROR);
-    service_start(&s->normal, 0);
-    service_start(&s->hasty, 150 * 1000000ull);
+    struct conn_limits hasty = conn_default_limits;
+    hasty.head_ns = hasty.body_ns = 150 * 1000000ull;
+    http_service_start(&s->normal, NULL, NULL);
+    http_service_start(&s->hasty, &hasty, NULL);
     *state = s;
     return 0;
 }
 
 static int teardown(void **state) {
     struct services *s = *state;
-    service_stop(&s->normal);
-    service_stop(&s->hasty);
+    http_service_stop(&s->normal);
+    http_service_stop(&s->hasty);
     free(s);
     return 0;
 }
