@@ -1,5 +1,6 @@
 #include "advisor/cli/options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -233,8 +234,8 @@ static void print_option(const struct option_spec *s) {
 }
 
 void options_help(const struct options *o) {
-    printf("Usage: pare %s [options]%s%s\n\n%s\n\nOptions:\n", o->verb, *o->operands ? " " : "", o->operands,
-           o->summary);
+    printf("Usage: pare %s [options]%s%s\n\n%c%s\n\nOptions:\n", o->verb, *o->operands ? " " : "",
+           o->operands, toupper((unsigned char)o->summary[0]), o->summary + 1);
     for (size_t i = 0; i < o->count; i++) {
         print_option(&o->specs[i]);
     }

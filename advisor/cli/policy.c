@@ -1,6 +1,8 @@
 #include "advisor/cli/policy.h"
 
+#include <ctype.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 
-enum { MAX_POLICY_BYTES = 1 << 20 };
+enum { MAX_POLICY_BYTES = 1 << 20, NAME_MAX_BYTES = 64 };
 
 static const char *const keys[] = {"name",           "model",      "data",    "calibration", "floors",
                                    "budgets",        "recipe",     "recipes", "preset",      "threads",
@@ -74,9 +76,25 @@ static enum rc read_files(const char *file, struct policy *p, struct err *err) {
     return rc;
 }
 
+/* The service keeps a gate's history under this name: checked here, before anything is measured. */
+static enum rc check_name(const char *name, struct err *err) {
+    size_t n = strlen(name);
+    bool fine = n > 0 && n <= NAME_MAX_BYTES && name[0] != '.';
+    for (size_t i = 0; i < n && fine; i++) {
+        fine = isalnum((unsigned char)name[i]) || strchr("._-", name[i]);
+    }
+    return fine ? RC_OK
+                : err_set(err, RC_INPUT,
+                          "\"name\" must be 1 to %d letters, digits, \".\", \"_\" or \"-\", not \"%.64s\"",
+                          (int)NAME_MAX_BYTES, name);
+}
+
 static enum rc read_wishes(struct policy *p, struct err *err) {
     struct study_request *r = &p->request;
     enum rc rc = json_get_string(p->json, "name", &p->gate, err);
+    if (rc == RC_OK) {
+        rc = check_name(p->gate, err);
+    }
     if (rc == RC_OK) {
         rc = json_opt_string(p->json, "recipe", &p->recipe, err);
     }

@@ -30,7 +30,7 @@ static enum rc size_onnx(const char *file, struct table *t, struct err *err) {
     fprintf(stderr, "ONNX, opset %lld, %zu nodes, %llu parameters\n", (long long)h->opset, h->n_nodes,
             (unsigned long long)h->parameters);
     double rest = (double)h->initializer_bytes - (double)h->float32_bytes;
-    rc = add_level(t, "fp32", (double)h->initializer_bytes, "measured", err);
+    rc = add_level(t, "as it is", (double)h->initializer_bytes, "measured", err);
     for (size_t i = 0; rc == RC_OK && i < sizeof(levels) / sizeof(levels[0]); i++) {
         rc = add_level(t, levels[i].level, rest + (double)h->float32_bytes / 4 * levels[i].bytes_per_weight,
                        "predicted: every weight", err);
@@ -60,7 +60,7 @@ static enum rc size_gguf(const char *file, struct table *t, struct err *err) {
     fprintf(stderr, "GGUF version %u, %s, %zu tensors, %llu parameters\n", gguf_header_version(h),
             architecture ? architecture : "?", gguf_header_tensor_count(h),
             (unsigned long long)gguf_header_parameters(h));
-    rc = add_level(t, "original", (double)gguf_header_file_bytes(h), "measured", err);
+    rc = add_level(t, "as it is", (double)gguf_header_file_bytes(h), "measured", err);
     for (size_t i = 0; rc == RC_OK && i < sizeof(levels) / sizeof(levels[0]); i++) {
         rc = add_level(t, levels[i], gguf_bytes_at(h, gguf_type_bits_by_name(levels[i])),
                        "predicted: every matrix at this width", err);

@@ -2,8 +2,16 @@
 
 #include <stdio.h>
 
+#include "core/base/container.h"
+
 int verb_exit_code(enum rc rc) {
-    return rc == RC_USAGE || rc == RC_INPUT ? EXIT_USAGE : EXIT_INFRASTRUCTURE;
+    static const enum rc of_the_command[] = {RC_USAGE, RC_INPUT, RC_NOT_FOUND, RC_UNSUPPORTED, RC_TOO_LARGE};
+    for (size_t i = 0; i < ARRAY_SIZE(of_the_command); i++) {
+        if (rc == of_the_command[i]) {
+            return EXIT_USAGE;
+        }
+    }
+    return EXIT_INFRASTRUCTURE;
 }
 
 int verb_fail(const char *verb, const struct err *err) {

@@ -23,7 +23,7 @@
 enum exit_code {
     EXIT_FINE = 0,
     EXIT_BROKEN = 1,        /* a budget or floor is broken */
-    EXIT_USAGE = 2,         /* the command is not understood */
+    EXIT_USAGE = 2,         /* the command, or what it names, is not right */
     EXIT_INCONCLUSIVE = 3,  /* the sample does not decide */
     EXIT_INFRASTRUCTURE = 4 /* no service, no disk, no worker, ... */
 };
@@ -35,7 +35,8 @@ typedef int verb_function(int argc, char **argv);
 VERB_TABLE(X)
 #undef X
 
-/* The exit code for an error: EXIT_USAGE for RC_USAGE and RC_INPUT, EXIT_INFRASTRUCTURE for the others. */
+/* The exit code for an error: EXIT_USAGE where the fault lies in what the command says, names or gives (an
+ * option, a file, an id, what a file holds); EXIT_INFRASTRUCTURE otherwise. */
 int verb_exit_code(enum rc rc);
 
 /* Prints "pare VERB: text" on standard error and returns verb_exit_code(err->rc). */

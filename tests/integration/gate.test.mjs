@@ -1,0 +1,102 @@
+// `pare gate` in CI: every exit code provoked for real, and the summary it leaves.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { hasFashion, resnet, writeFashion } from '../support/samples.mjs';
+import { runPare, Service, temporaryFolder } from '../support/service.mjs';
+
+const skip = hasFashion ? false : "Debian's package dataset-fashion-mnist is not installed";
+const folder = temporaryFolder('gate');
+const policy = {
+  name: 'images', model: resnet, data: 'some-images.json', calibration: 'other-images.json', threads: 1,
+  recipes: ['fp32', 'int8:static'], recipe: 'int8:static', floors: ['relative>=0.9'], budgets: ['p50<=10s', 'size<=1MB'],
+};
+let service;
+
+/** Writes a policy that differs from the one above and runs the gate on it. */
+function gate(change, args = []) {
+  const file = path.join(folder, 'pare.json');
+  writeFileSync(file, typeof change === 'string' ? change : JSON.stringify({ ...policy, ...change }));
+  return service.pare(['gate', '--policy', file, ...args]);
+}
+
+before(async () => {
+  if (skip) return;
+  service = await Service.start({ folder });
+  writeFashion(folder, 'some-images', 't10k', 0, 300);
+  writeFashion(folder, 'other-images', 'train', 0, 200);
+});
+after(() => service?.stop());
+
+test('0: everything holds, and a Markdown summary is appended', { skip }, async () => {
+  const summary = path.join(folder, 'summary.md');
+  writeFileSync(summary, 'what other steps wrote\n');
+  const { code, stdout, stderr } = await gate({}, ['--summary', summary]);
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, /^gate images: pass$/m);
+  assert.match(stdout, /^relative>=0\.9 +met +.*Tango/m);
+  const text = readFileSync(summary, 'utf8');
+  assert.match(text, /^what other steps wrote\n/);
+  assert.match(text, /images/);
+  assert.match(text, /^\|.*\|.*\|/m);
+  for (const limit of ['relative>=0.9', 'p50<=10s', 'size<=1MB']) assert.ok(text.includes(limit), `${limit} is not in\n${text}`);
+});
+
+test('1: a budget is broken', { skip }, async () => {
+  const { code, stdout } = await gate({ budgets: ['size<=1KiB', 'p50<=10s'] });
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /^gate images: fail$/m);
+  assert.match(stdout, /^size<=1KiB +broken/m);
+  assert.match(stdout, /^p50<=10s +met/m);
+});
+
+test('1: a floor is broken, whatever else is undecided', { skip }, async () => {
+  const { code, stdout } = await gate({ floors: ['top1>=0.999', 'relative>=0.9999'] });
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /^top1>=0\.999 +broken/m);
+});
+
+test('3: too few examples to tell, and it says how many more', { skip }, async () => {
+  const { code, stdout } = await gate({ floors: ['relative>=0.9999'] });
+  assert.equal(code, 3, stdout);
+  assert.match(stdout, /^gate images: inconclusive$/m);
+  assert.match(stdout, /needs about \d+ more/);
+});
+
+test('2: a policy that is missing, broken or asks for what there is not', { skip }, async () => {
+  const cases = [
+    [await service.pare(['gate', '--policy', path.join(folder, 'none.json')]), /none\.json/],
+    [await gate('{"name": '), /pare\.json/],
+    [await gate({ budget: [] }), /budget.*budgets/s],
+    [await gate({ floors: ['top2>=0.9'] }), /did you mean "top1"/],
+    [await gate({ floors: [], budgets: [] }), /nothing to check/],
+    [await gate({ model: 'none.onnx' }), /none\.onnx/],
+    [await gate({ recipes: ['int8:sttic'] }), /did you mean "int8:static"/],
+    [await gate({ name: '../x' }), /letters, digits/],
+    [await service.pare(['gate', '--polcy', 'x']), /did you mean --policy/],
+  ];
+  for (const [{ code, stderr }, expected] of cases) {
+    assert.match(stderr, expected);
+    assert.equal(code, 2, stderr);
+  }
+});
+
+test('4: no service, so no verdict', { skip }, async () => {
+  const file = path.join(folder, 'pare.json');
+  writeFileSync(file, JSON.stringify(policy));
+  const { code, stderr } = await runPare(['gate', '--policy', file, '--server', 'http://127.0.0.1:9']);
+  assert.equal(code, 4, stderr);
+  assert.match(stderr, /cannot reach http:\/\/127\.0\.0\.1:9/);
+});
+
+test('the history of a gate keeps every verdict, newest first', { skip }, async () => {
+  const { body } = await service.get('/v1/gates/images');
+  assert.deepEqual(body.runs.map((r) => r.verdict), ['inconclusive', 'fail', 'fail', 'pass']);
+  const { code, stdout } = await gate({}, ['--output', 'json']);
+  assert.equal(code, 0);
+  const run = JSON.parse(stdout);
+  assert.equal(run.exit_code, 0);
+  assert.equal((await service.get('/v1/gates/images')).body.runs[0].run, run.run);
+  assert.ok((await service.get('/v1/gates')).body.items.some((g) => g.name === 'images'));
+});
