@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "advisor/http/http_metrics.h"
 #include "advisor/http/idempotency.h"
-#include "advisor/http/metrics.h"
 #include "advisor/jobs/jobs.h"
 #include "db/store.h"
 #include "db/store_tokens.h"
@@ -15,7 +15,7 @@ enum { ROUTES_MAX = 128 };
 
 struct app {
     struct app_opts opts;
-    struct metrics *metrics;
+    struct http_metrics *metrics;
     struct idempotency *idempotency;
     const struct route *routes[ROUTES_MAX];
     struct route_table table;
@@ -42,7 +42,7 @@ enum rc app_new(const struct app_opts *opts, struct app **ret, struct err *err) 
     app->tokens_at = UINT64_MAX;
     app->table.routes = app->routes;
     pthread_mutex_init(&app->lock, NULL);
-    enum rc rc = metrics_new(&app->metrics, err);
+    enum rc rc = http_metrics_new(&app->metrics, err);
     if (rc == RC_OK) {
         rc = idempotency_new(&app->idempotency, err);
     }
@@ -59,7 +59,7 @@ enum rc app_new(const struct app_opts *opts, struct app **ret, struct err *err) 
 
 void app_free(struct app *app) {
     if (app) {
-        metrics_free(app->metrics);
+        http_metrics_free(app->metrics);
         idempotency_free(app->idempotency);
         pthread_mutex_destroy(&app->lock);
         free(app);
@@ -88,7 +88,7 @@ struct store *app_store(struct app *app) {
     return jobs_store(app->opts.jobs);
 }
 
-struct metrics *app_metrics(struct app *app) {
+struct http_metrics *app_metrics(struct app *app) {
     return app->metrics;
 }
 

@@ -9,7 +9,7 @@
 
 struct app;
 struct jobs;
-struct metrics;
+struct http_metrics;
 struct store;
 
 struct app_opts {
@@ -27,7 +27,7 @@ MUST_USE enum rc app_add_route(struct app *app, const struct route *route, struc
 
 struct jobs *app_jobs(struct app *app);
 struct store *app_store(struct app *app); /* that of the jobs */
-struct metrics *app_metrics(struct app *app);
+struct http_metrics *app_metrics(struct app *app);
 const char *app_version(const struct app *app);
 const struct route_table *app_routes(const struct app *app);
 bool app_is_loopback(const struct app *app);

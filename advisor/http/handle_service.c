@@ -3,7 +3,7 @@
 
 #include "advisor/http/app.h"
 #include "advisor/http/handlers.h"
-#include "advisor/http/metrics.h"
+#include "advisor/http/http_metrics.h"
 #include "core/base/asset.h"
 #include "core/base/container.h"
 #include "core/base/sha256.h"
@@ -30,7 +30,7 @@ enum rc handle_metrics(struct app *app, const struct http_request *req, struct h
                        struct err *err) {
     (void)req;
     res->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    return metrics_text(app_metrics(app), app_jobs(app), &res->body, err);
+    return http_metrics_text(app_metrics(app), app_jobs(app), &res->body, err);
 }
 
 /* ---- files that travel inside the program ---- */

@@ -9,8 +9,8 @@
 #include <uv.h>
 
 #include "advisor/http/app.h"
+#include "advisor/http/http_metrics.h"
 #include "advisor/http/link.h"
-#include "advisor/http/metrics.h"
 #include "advisor/http/pool.h"
 #include "core/base/container.h"
 #include "core/base/log.h"
@@ -104,11 +104,11 @@ static void on_link_end(struct link_host *host) {
 
 static void on_tick(uv_timer_t *timer) {
     struct server *s = CONTAINER_OF(timer, struct server, tick);
-    struct metrics_server figures = {.connections = s->host.links,
-                                     .connections_accepted = s->host.accepted,
-                                     .connections_refused = s->host.refused,
-                                     .pool_waiting = pool_waiting(s->host.pool)};
-    metrics_set_server(app_metrics(s->host.app), &figures);
+    struct http_metrics_server figures = {.connections = s->host.links,
+                                          .connections_accepted = s->host.accepted,
+                                          .connections_refused = s->host.refused,
+                                          .pool_waiting = pool_waiting(s->host.pool)};
+    http_metrics_set_server(app_metrics(s->host.app), &figures);
     link_tick_all(&s->host);
 }
 

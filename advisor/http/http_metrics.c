@@ -1,4 +1,4 @@
-#include "advisor/http/metrics.h"
+#include "advisor/http/http_metrics.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -26,16 +26,16 @@ struct route_metrics {
     uint64_t count, duration_ns;
 };
 
-struct metrics {
+struct http_metrics {
     pthread_mutex_t lock;
     struct route_metrics routes[ROUTES_MAX];
     size_t route_count;
     uint64_t body_bytes, answer_bytes;
-    struct metrics_server server;
+    struct http_metrics_server server;
 };
 
-enum rc metrics_new(struct metrics **ret, struct err *err) {
-    struct metrics *m = calloc(1, sizeof(*m));
+enum rc http_metrics_new(struct http_metrics **ret, struct err *err) {
+    struct http_metrics *m = calloc(1, sizeof(*m));
     if (!m) {
         return err_memory(err);
     }
@@ -44,7 +44,7 @@ enum rc metrics_new(struct metrics **ret, struct err *err) {
     return RC_OK;
 }
 
-void metrics_free(struct metrics *m) {
+void http_metrics_free(struct http_metrics *m) {
     if (m) {
         pthread_mutex_destroy(&m->lock);
         free(m);
@@ -53,7 +53,7 @@ void metrics_free(struct metrics *m) {
 
 /* The figures of a route; there are never more routes than ROUTES_MAX - 1 (app.c), and one entry for "none".
  */
-static struct route_metrics *figures_of(struct metrics *m, const struct route *route) {
+static struct route_metrics *figures_of(struct http_metrics *m, const struct route *route) {
     for (size_t i = 0; i < m->route_count; i++) {
         if (m->routes[i].route == route) {
             return &m->routes[i];
@@ -66,8 +66,8 @@ static struct route_metrics *figures_of(struct metrics *m, const struct route *r
     return &m->routes[m->route_count++];
 }
 
-void metrics_request(struct metrics *m, const struct route *route, int status, uint64_t duration_ns,
-                     uint64_t body_bytes, uint64_t answer_bytes) {
+void http_metrics_request(struct http_metrics *m, const struct route *route, int status, uint64_t duration_ns,
+                          uint64_t body_bytes, uint64_t answer_bytes) {
     size_t bucket = 0;
     while (bucket < ARRAY_SIZE(bounds) && duration_ns > bounds[bucket].ns) {
         bucket++;
@@ -85,7 +85,7 @@ void metrics_request(struct metrics *m, const struct route *route, int status, u
     pthread_mutex_unlock(&m->lock);
 }
 
-void metrics_set_server(struct metrics *m, const struct metrics_server *figures) {
+void http_metrics_set_server(struct http_metrics *m, const struct http_metrics_server *figures) {
     pthread_mutex_lock(&m->lock);
     m->server = *figures;
     pthread_mutex_unlock(&m->lock);
@@ -100,7 +100,7 @@ static const char *route_method(const struct route_metrics *f) {
     return f->route ? names[f->route->method] : "any";
 }
 
-static enum rc write_counts(const struct metrics *m, struct buf *out, struct err *err) {
+static enum rc write_counts(const struct http_metrics *m, struct buf *out, struct err *err) {
     enum rc rc = buf_add_text(
         out, "# HELP pare_http_requests_total Requests answered.\n# TYPE pare_http_requests_total counter\n",
         err);
@@ -144,7 +144,7 @@ static enum rc write_figure(struct buf *out, const char *name, const char *type,
                       (unsigned long long)value);
 }
 
-static enum rc write_server(const struct metrics *m, struct buf *out, struct err *err) {
+static enum rc write_server(const struct http_metrics *m, struct buf *out, struct err *err) {
     const struct {
         const char *name, *type, *help;
         uint64_t value;
@@ -164,7 +164,7 @@ static enum rc write_server(const struct metrics *m, struct buf *out, struct err
     return rc;
 }
 
-static enum rc write_http(struct metrics *m, struct buf *out, struct err *err) {
+static enum rc write_http(struct http_metrics *m, struct buf *out, struct err *err) {
     pthread_mutex_lock(&m->lock);
     enum rc rc = write_server(m, out, err);
     if (rc == RC_OK) {
@@ -209,7 +209,7 @@ static enum rc write_jobs(json_t *figures, struct buf *out, struct err *err) {
     return rc;
 }
 
-enum rc metrics_text(struct metrics *m, struct jobs *jobs, struct buf *out, struct err *err) {
+enum rc http_metrics_text(struct http_metrics *m, struct jobs *jobs, struct buf *out, struct err *err) {
     json_t *figures = NULL;
     enum rc rc = write_http(m, out, err);
     if (rc == RC_OK) {
