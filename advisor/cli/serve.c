@@ -310,7 +310,10 @@ int verb_serve(int argc, char **argv) {
     }
     stop(&s);
     if (rc != RC_OK) {
-        return verb_fail("serve", &err);
+        verb_fail("serve", &err);
+        return rc == RC_INPUT || rc == RC_USAGE
+                   ? EXIT_USAGE
+                   : EXIT_INFRASTRUCTURE; /* a folder or port is no usage error */
     }
     log_event(LOG_INFO, "stopped", "pid=%d", (int)getpid());
     return EXIT_FINE;
