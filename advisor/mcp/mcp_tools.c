@@ -103,11 +103,14 @@ static const char *text_of(const json_t *object, const char *key) {
 
 static enum rc list_studies(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
                             struct err *err) {
+    static const char *const keys[] = {NULL};
     struct view_page page = {.limit = MAX_LISTED};
     json_t *study;
     size_t i;
-    (void)arguments;
-    enum rc rc = view_studies(j, &page, ret, err);
+    enum rc rc = json_only_keys(arguments, keys, err);
+    if (rc == RC_OK) {
+        rc = view_studies(j, &page, ret, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
@@ -170,9 +173,13 @@ static enum rc add_reasons(const json_t *list, const char *role, const char *rec
 
 static enum rc explain(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
                        struct err *err) {
+    static const char *const keys[] = {"recommendation", "recipe", NULL};
     const char *id = NULL, *recipe = NULL;
     json_t *answer = NULL;
-    enum rc rc = json_get_string(arguments, "recommendation", &id, err);
+    enum rc rc = json_only_keys(arguments, keys, err);
+    if (rc == RC_OK) {
+        rc = json_get_string(arguments, "recommendation", &id, err);
+    }
     if (rc == RC_OK) {
         rc = json_opt_string(arguments, "recipe", &recipe, err);
     }
