@@ -163,7 +163,19 @@ static enum rc note_examples(struct compress_job *job, const struct calibration 
     return used >= all
                ? RC_OK
                : record_note(job->record, err,
-                             "calibrated on %zu of %zu examples: a further round moved no range by 3 %%", used, all);
+                             "calibrated on %zu of %zu examples: a further round moved no range by 3 %%",
+                             used, all);
+}
+
+/* What the type of activations means for the machines that the artifact may run on. */
+static enum rc note_machine(struct compress_job *job, enum range_type act, struct err *err) {
+    return act == RANGE_UINT8 ? record_note(job->record, err,
+                                            "uint8 activations: on x86 CPUs with AVX2 but without VNNI the "
+                                            "runtime's 16-bit sums can saturate; "
+                                            "measure accuracy on such a machine")
+                              : record_note(job->record, err,
+                                            "int8 activations suit ARM; on x86 the runtime multiplies them "
+                                            "much more slowly than uint8");
 }
 
 enum rc int8_static_compress(struct compress_job *job, const struct recipe_step *step, struct err *err) {
@@ -203,6 +215,9 @@ enum rc int8_static_compress(struct compress_job *job, const struct recipe_step 
     }
     if (!rc) {
         rc = int8_embed_quantize(job->graph, job->record, err);
+    }
+    if (!rc) {
+        rc = note_machine(job, o.act, err);
     }
     if (!rc) {
         rc = pass_remove_dead(job->graph, NULL, err);

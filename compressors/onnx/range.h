@@ -52,8 +52,8 @@ void range_choose(const struct range_stats *s, enum range_method method, double 
 /* The absolute value that `percent` of the values do not pass; without bins the largest one. */
 double range_reach(const struct range_stats *s, double percent);
 
-/* True when the values cannot be quantized to any use: infinities or NaN among them, or a few values so far
- * from all others that 8 bits cannot hold both (masks added before a softmax). */
+/* True when the values cannot be quantized to any use: infinities or NaN among them, or two groups so far
+ * from each other that 8 bits cannot hold both (masks added before a softmax). */
 bool range_is_wrecked(const struct range_stats *s);
 
 /* --- from a range to 8 bits --- */

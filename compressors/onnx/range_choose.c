@@ -228,17 +228,28 @@ void range_choose(const struct range_stats *s, enum range_method method, double 
     }
 }
 
-/* "So far away": what 99.9 % of the values need would be fewer than four of 255 steps. */
+/* "So far from": over 1,000, and no value lies between a quarter and a 64th of the largest, though there are
+ * smaller ones. Those would share fewer than four of the 255 steps, however many values the mask has covered.
+ */
 bool range_is_wrecked(const struct range_stats *s) {
+    enum { GAP_END = 4, GAP_BEGIN = 64, LARGE = 1000 };
     if (s->nonfinite > 0) {
         return true;
     }
     if (!s->bins || s->count == s->zeros) {
         return false;
     }
-    double most = percentile_threshold(s, 99.9);
-    double all = fmax(fabs((double)s->min), fabs((double)s->max));
-    return most > 0 && all > 64 * most && all > 1000;
+    double largest = fmax(fabs((double)s->min), fabs((double)s->max));
+    double bins = ldexp(largest, -s->exponent);
+    double side[SIDE];
+    double below = 0;
+    double between = 0;
+    fold_sides(s, side);
+    for (int i = 0; i < SIDE; i++) {
+        below += i < bins / GAP_BEGIN ? side[i] : 0;
+        between += i > bins / GAP_BEGIN && i < bins / GAP_END ? side[i] : 0;
+    }
+    return largest > LARGE && below > 0 && between <= 0;
 }
 
 struct range_params range_params_of(float low, float high, enum range_type type) {

@@ -250,9 +250,15 @@ static void masks_wreck_a_range_and_ordinary_outliers_do_not(void **state) {
         values[i] = i % 2000 == 0 ? -10000 : values[i];
     }
     struct range_stats tens = stats_of(values, MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        values[i] = i % 2 == 0 ? -10000 : values[i];
+    }
+    struct range_stats half = stats_of(values, MANY);
     assert_false(range_is_wrecked(&ordinary));
     assert_true(range_is_wrecked(&lowest));
     assert_true(range_is_wrecked(&tens));
+    assert_true(range_is_wrecked(&half));
+    range_stats_release(&half);
     range_stats_release(&ordinary);
     range_stats_release(&lowest);
     range_stats_release(&tens);
