@@ -13,7 +13,7 @@
 #include "core/base/json.h"
 #include "profiler/worker/conditions.h"
 #include "profiler/worker/counters.h"
-#include "profiler/worker/latency.h"
+#include "profiler/worker/percentiles.h"
 
 enum { COUNTED_RUNS = 50 };
 static const double MIN_MEASURED_SHARE =
@@ -87,7 +87,7 @@ static enum rc report_scenario(const struct profile_subject *subject, const char
                                const struct scenario_sample *sample, json_t *scenarios, struct err *err) {
     json_t *entry = json_pack("{s:I, s:f, s:s}", "n", (json_int_t)sample->n, "throughput_per_s",
                               sample->rate_per_s * subject->units_per_sample, "samples", file);
-    enum rc rc = latency_summary(sample->us, sample->n, entry, err);
+    enum rc rc = percentiles_summary(sample->us, sample->n, entry, err);
     if (json_object_set_new(scenarios, name, entry) != 0 && rc == RC_OK) {
         rc = err_memory(err);
     }

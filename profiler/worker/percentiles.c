@@ -1,5 +1,5 @@
 /* latency.c -- see latency.h. */
-#include "profiler/worker/latency.h"
+#include "profiler/worker/percentiles.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static void add_percentiles(const float *sorted, size_t n, json_t *values, json_
     }
 }
 
-enum rc latency_summary(const float *us, size_t n, json_t *object, struct err *err) {
+enum rc percentiles_summary(const float *us, size_t n, json_t *object, struct err *err) {
     float *sorted = malloc(n * sizeof(float));
     json_t *values = json_object();
     json_t *unsupported = json_array();

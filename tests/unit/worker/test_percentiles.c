@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "profiler/worker/latency.h"
+#include "profiler/worker/percentiles.h"
 
 /* The summary of the latencies 1 .. n in a mixed order. */
 static json_t *summary(size_t n) {
@@ -21,7 +21,7 @@ static json_t *summary(size_t n) {
         us[i] =
             (float)((i * 7919) % n + 1); /* 7919 is prime: every value once, unless n is a multiple of it */
     }
-    assert_int_equal(latency_summary(us, n, object, &err), RC_OK);
+    assert_int_equal(percentiles_summary(us, n, object, &err), RC_OK);
     free(us);
     return object;
 }

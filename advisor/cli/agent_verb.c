@@ -1,4 +1,4 @@
-/* agent.c -- `pare agent`: makes this machine a target. */
+/* agent_verb.c -- `pare agent`: makes this machine a target. */
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
