@@ -131,6 +131,15 @@ static void unpack_counts(struct summary_bytes *b, struct accuracy *a) {
     b->failed |= !counts_agree(a);
 }
 
+static bool all_finite(const float *values, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(values[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static enum rc unpack_bootstrap(struct summary_bytes *b, struct accuracy *a, struct err *err) {
     struct bootstrap *x = &a->bootstrap;
     x->replicates = summary_bytes_u32(b);
@@ -150,6 +159,7 @@ static enum rc unpack_bootstrap(struct summary_bytes *b, struct accuracy *a, str
     if (a->paired) {
         summary_bytes_floats(b, x->baseline, x->replicates);
     }
+    b->failed |= !all_finite(x->variant, x->replicates) || !all_finite(x->baseline, x->replicates);
     x->variant_value = a->value;
     x->baseline_value = a->paired ? a->baseline : 0;
     return RC_OK;

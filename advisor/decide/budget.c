@@ -192,13 +192,13 @@ static uint64_t more_samples(const struct budget *b, const struct budget_subject
     return needed > n && needed < 1e12 ? (uint64_t)(needed - n) : 0;
 }
 
-static const char *test_of(const struct budget *b) {
+static const char *test_of(const struct budget *b, const struct budget_subject *s) {
     switch (b->kind) {
     case BUDGET_LATENCY:
         return b->figure == LATENCY_MEAN ? "batch means" : "binomial bound";
     case BUDGET_THROUGHPUT:
     case BUDGET_COST:
-        return "Student's t";
+        return s->throughput && s->throughput->freedom ? "Student's t" : "single figure";
     case BUDGET_MEMORY:
     case BUDGET_SIZE:
         return "exact";
@@ -211,7 +211,7 @@ void budget_judge(const struct budget *b, const struct budget_subject *s, struct
     bool finite_high = !isinf(r.high);
     *ret = (struct check){.verdict = budget_verdict(b, s),
                           .measured = !isnan(r.low),
-                          .test = isnan(r.low) ? "" : test_of(b),
+                          .test = isnan(r.low) ? "" : test_of(b, s),
                           .value = r.value,
                           .low = b->kind == BUDGET_LATENCY && r.low <= 0 ? NAN : r.low,
                           .high = finite_high ? r.high : NAN,

@@ -7,7 +7,7 @@
 
 #include "advisor/decide/limit_text.h"
 
-enum { NUMBER_SIZE = 40 };
+enum { NUMBER_SIZE = 40, LEAST_DIGITS = 3, MOST_DIGITS = 9 };
 
 static void significant(double value, char text[NUMBER_SIZE]) {
     if (fabs(value) >= 1000) {
@@ -17,14 +17,22 @@ static void significant(double value, char text[NUMBER_SIZE]) {
     }
 }
 
-static void time_figure(double us, char text[NUMBER_SIZE]) {
+static void rounded(double value, int digits, char *text, size_t size) {
+    if (value >= 1000 && value < 1e15 && digits <= 4) {
+        snprintf(text, size, "%.0f", value);
+    } else {
+        snprintf(text, size, "%.*g", digits, value);
+    }
+}
+
+static void time_figure(double us, int digits, char text[NUMBER_SIZE]) {
     char number[NUMBER_SIZE - 8];
     double scaled = us >= 1e6 ? us / 1e6 : (us >= 1000 ? us / 1000 : us);
-    snprintf(number, sizeof number, scaled >= 1000 ? "%.0f" : "%.3g", scaled);
+    rounded(scaled, digits, number, sizeof number);
     snprintf(text, NUMBER_SIZE, "%s %s", number, us >= 1e6 ? "s" : (us >= 1000 ? "ms" : "us"));
 }
 
-static void bytes_figure(double bytes, char text[NUMBER_SIZE]) {
+static void bytes_figure(double bytes, int digits, char text[NUMBER_SIZE]) {
     static const struct {
         const char *name;
         double factor;
@@ -34,26 +42,26 @@ static void bytes_figure(double bytes, char text[NUMBER_SIZE]) {
         u++;
     }
     char number[NUMBER_SIZE - 8];
-    snprintf(number, sizeof number, "%.4g", bytes / units[u].factor);
+    rounded(bytes / units[u].factor, digits + 1, number, sizeof number);
     snprintf(text, NUMBER_SIZE, "%s %s", number, units[u].name);
 }
 
-static void budget_figure(const struct budget *b, double value, char text[NUMBER_SIZE]) {
+static void budget_digits(const struct budget *b, double value, int digits, char text[NUMBER_SIZE]) {
     char number[NUMBER_SIZE - 8];
     switch (b->kind) {
     case BUDGET_LATENCY:
-        time_figure(value, text);
+        time_figure(value, digits, text);
         return;
     case BUDGET_MEMORY:
     case BUDGET_SIZE:
-        bytes_figure(value, text);
+        bytes_figure(value, digits, text);
         return;
     case BUDGET_THROUGHPUT:
-        snprintf(number, sizeof number, value >= 1000 ? "%.0f" : "%.3g", value);
+        rounded(value, digits, number, sizeof number);
         snprintf(text, NUMBER_SIZE, "%s/s", number);
         return;
     case BUDGET_COST:
-        snprintf(number, sizeof number, value >= 1000 ? "%.0f" : "%.3g", value);
+        rounded(value, digits, number, sizeof number);
         snprintf(text, NUMBER_SIZE, "%s USD", number);
         return;
     }
@@ -84,6 +92,19 @@ static void budget_bound(const struct budget *b, char text[NUMBER_SIZE]) {
     const char *unit = bound + digits;
     snprintf(text, NUMBER_SIZE, "%.*s%s%s", (int)digits, bound, unit[0] == '/' ? "" : " ",
              strcmp(unit, "usd") == 0 ? "USD" : unit);
+}
+
+/* Three digits, or as many more as it takes to differ from the bound where it does: nobody believes that 5 ms
+ * breaks 5 ms. */
+static void budget_figure(const struct budget *b, double value, char text[NUMBER_SIZE]) {
+    char bound[NUMBER_SIZE];
+    budget_digits(b, b->bound, MOST_DIGITS, bound);
+    for (int digits = LEAST_DIGITS; digits <= MOST_DIGITS; digits++) {
+        budget_digits(b, value, digits, text);
+        if (value == b->bound || strcmp(text, bound) != 0) {
+            break;
+        }
+    }
 }
 
 static enum rc add_more(const struct check *c, const char *what, struct buf *out, struct err *err) {
@@ -139,12 +160,24 @@ static const char *floor_word(const struct floor *f, char text[FLOOR_TEXT_SIZE])
     return f->kind == FLOOR_RELATIVE ? "relative accuracy" : text;
 }
 
-/* Accuracy needs more digits than other figures: 0.9476, 0.49 points. */
-static void floor_figure(const struct floor *f, double value, char text[NUMBER_SIZE]) {
+static void floor_digits(const struct floor *f, double value, int digits, char text[NUMBER_SIZE]) {
     if (f->kind == FLOOR_DROP) {
-        snprintf(text, NUMBER_SIZE, "%.2f points", fabs(value) < 0.005 ? 0 : value);
+        double least = 0.5 * pow(10, 1 - digits);
+        snprintf(text, NUMBER_SIZE, "%.*f points", digits - 1, fabs(value) < least ? 0 : value);
     } else {
-        snprintf(text, NUMBER_SIZE, "%.4g", value);
+        snprintf(text, NUMBER_SIZE, "%.*g", digits + 1, value);
+    }
+}
+
+/* Accuracy needs more digits than other figures: 0.9476, 0.49 points; and again as many as it takes. */
+static void floor_figure(const struct floor *f, double value, char text[NUMBER_SIZE]) {
+    char bound[NUMBER_SIZE];
+    floor_digits(f, f->bound, MOST_DIGITS, bound);
+    for (int digits = LEAST_DIGITS; digits <= MOST_DIGITS; digits++) {
+        floor_digits(f, value, digits, text);
+        if (value == f->bound || strtod(text, NULL) != strtod(bound, NULL)) {
+            break;
+        }
     }
 }
 
@@ -230,8 +263,7 @@ static enum rc explain_qualified(const struct recommend_question *q, const struc
     }
     double ratio = o->verdicts[candidate].cost.value / o->verdicts[o->choice].cost.value;
     if (recommend_tied(q, o, candidate, o->choice)) {
-        return buf_printf(out, err, "meets everything; its cost, %s, does not differ from the choice's",
-                          cost);
+        return buf_printf(out, err, "meets everything; its cost, %s, is in a tie with the choice's", cost);
     }
     return buf_printf(out, err, "meets everything; costs %.2fx the choice", ratio);
 }
@@ -318,6 +350,9 @@ static enum rc add_accuracy(const struct recommend_variant *v, struct buf *out, 
         return RC_OK;
     }
     const struct accuracy *a = &v->accuracies[0];
+    if (a->paired && !(a->baseline > 0)) {
+        return RC_OK; /* nothing of it can be kept */
+    }
     if (metric_is_share(a->metric)) {
         double kept = a->paired ? a->value / a->baseline : a->value;
         return a->paired || a->metric == METRIC_AGREEMENT
@@ -329,18 +364,23 @@ static enum rc add_accuracy(const struct recommend_variant *v, struct buf *out, 
                      : RC_OK;
 }
 
+/* A ratio below this would be shown as 1.0x. */
+static const double SEEN_RATIO = 1.05;
+
 static enum rc add_comparison(const struct recommend_question *q, const struct recommend_outcome *o,
                               struct buf *out, struct err *err) {
     const struct recommend_variant *v = &q->variants[q->candidates[o->choice].variant];
     if (v->is_baseline) {
-        return buf_add_text(out, "; no compressed variant that qualifies is cheaper", err);
+        return buf_add_text(out, "; no compressed variant that qualifies is clearly cheaper", err);
     }
     if (o->baseline == RECOMMEND_NONE) {
         return RC_OK;
     }
     const char *baseline = q->variants[q->candidates[o->baseline].variant].recipe;
     double ratio = o->verdicts[o->baseline].cost.value / o->verdicts[o->choice].cost.value;
+    bool alike = ratio > 1 / SEEN_RATIO && ratio < SEEN_RATIO;
     enum rc rc = isnan(ratio) ? RC_OK
+                 : alike      ? buf_printf(out, err, ", about as much as %s", baseline)
                  : ratio >= 1 ? buf_printf(out, err, ", %.1fx less than %s", ratio, baseline)
                               : buf_printf(out, err, ", %.1fx more than %s", 1 / ratio, baseline);
     if (rc == RC_OK && !isnan(ratio) && !o->baseline_in_budget) {

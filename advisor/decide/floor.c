@@ -198,12 +198,32 @@ static struct claim claim_of(const struct floor *fl, const struct accuracy *a) {
     return c;
 }
 
+/* Rows that all score alike (everything right, say) show a bootstrap no spread at all, and it would take any
+ * claim about them as sure. A share e of the examples may yet score in the worst way and be among none of n
+ * with chance (1 - e)^n; for shares the worst an example can add to variant - f * baseline is -f (1 against
+ * "broken"). For one sample with everything right this is the exact binomial p-value. */
+static double unseen_p(const struct claim *c, const struct accuracy *a, bool above) {
+    const double *m = a->bootstrap.moments;
+    double other = a->paired ? c->f * a->baseline : 0, estimate = a->value - other, worst = above ? -c->f : 1;
+    double spread = m[0] + c->f * c->f * m[2], none = 1e-18 * (a->value * a->value + other * other);
+    if (!metric_is_share(a->metric) || spread > none) {
+        return 0;
+    }
+    double e = (estimate - c->delta) / (estimate - worst);
+    return e > 0 && e <= 1 ? pow(1 - e, (double)a->n) : 1;
+}
+
+static double bootstrap_p(const struct claim *c, const struct accuracy *a, bool above) {
+    double p = above ? bootstrap_p_above(&a->bootstrap, c->f, c->delta)
+                     : bootstrap_p_below(&a->bootstrap, c->f, c->delta);
+    return fmax(p, unseen_p(c, a, above));
+}
+
 /* p-value of the opposite of the claim ("met") or of the claim itself ("broken"). */
 static double claim_p(const struct claim *c, const struct accuracy *a, enum verdict wanted) {
     bool above = (wanted == VERDICT_MET) != c->smaller;
     if (a->kind == ACCURACY_BOOTSTRAP) {
-        return above ? bootstrap_p_above(&a->bootstrap, c->f, c->delta)
-                     : bootstrap_p_below(&a->bootstrap, c->f, c->delta);
+        return bootstrap_p(c, a, above);
     }
     if (c->f == 0) {
         uint64_t right = a->counts.both + a->counts.only_variant;
@@ -220,23 +240,28 @@ static const char *test_name(const struct claim *c, const struct accuracy *a) {
     return c->f == 0 ? "exact binomial bound" : "Tango score test";
 }
 
+static double quotient(double x, double y) {
+    return x == y ? 1 : x / y; /* also of 0 and 0 */
+}
+
 static double value_of(const struct floor *fl, const struct accuracy *a) {
     double baseline = a->paired ? a->baseline : 1;
     switch (fl->kind) {
     case FLOOR_ABSOLUTE:
         return a->value;
     case FLOOR_RELATIVE:
-        return metric_smaller_is_better(a->metric) ? baseline / a->value : a->value / baseline;
+        return metric_smaller_is_better(a->metric) ? quotient(baseline, a->value)
+                                                   : quotient(a->value, baseline);
     case FLOOR_DROP:
         return 100 * (baseline - a->value);
     case FLOOR_RATIO:
-        return a->value / baseline;
+        return quotient(a->value, baseline);
     }
     return NAN;
 }
 
-/* Examples to add, taking that the evidence (squared normal deviate) grows with n. */
-static uint64_t more_examples(double p, double alpha, uint64_t n) {
+/* Evidence, as a squared normal deviate, grows with n. */
+uint64_t floor_more_examples(double p, double alpha, uint64_t n) {
     double z = special_normal_quantile(1 - p), wanted = special_normal_quantile(1 - alpha);
     if (!(z > 0.01) || n == 0) {
         return 0;
@@ -273,7 +298,7 @@ void floor_judge(const struct floor *f, const struct accuracy *a, double confide
     } else if (p_broken <= alpha) {
         ret->verdict = VERDICT_BROKEN;
     } else {
-        ret->more = more_examples(fmin(ret->p_value, p_broken), alpha, a->n);
+        ret->more = floor_more_examples(fmin(ret->p_value, p_broken), alpha, a->n);
     }
 }
 
@@ -283,30 +308,41 @@ static void bound_range(const struct floor *f, const struct accuracy *a, double 
     *most = f->kind == FLOOR_DROP ? 99.9999 : 1;
     if (f->kind == FLOOR_RELATIVE || f->kind == FLOOR_RATIO) {
         *most = 9.99;
+        double value = value_of(f, a);
+        *most += a->kind == ACCURACY_BOOTSTRAP && isfinite(value) ? 10 * fabs(value) : 0;
     } else if (!metric_is_share(a->metric)) {
         *most = 10 * fabs(a->value) + 1e-9;
     }
 }
 
-/* The bound at which `verdict` is just reached: p falls from `easy` (reached) towards `hard` (not reached).
- */
+static double p_at(const struct floor *f, const struct accuracy *a, enum verdict verdict, double bound) {
+    struct floor tried = *f;
+    tried.bound = bound;
+    struct claim c = claim_of(&tried, a);
+    return claim_p(&c, a, verdict);
+}
+
+/* The bound at which `verdict` is just reached: it is at `easy` and no more towards `hard`. NAN where even
+ * `easy` is not shown, unless nothing lies beyond it, as beyond a share of 1. */
 static double turning_point(const struct floor *f, const struct accuracy *a, double alpha,
                             enum verdict verdict, double easy, double hard) {
-    struct floor tried = *f;
+    bool closed = f->kind == FLOOR_DROP || (f->kind == FLOOR_ABSOLUTE && metric_is_share(a->metric));
+    if (!closed && !(p_at(f, a, verdict, easy) <= alpha)) {
+        return NAN;
+    }
     for (int i = 0; i < 60; i++) {
-        tried.bound = 0.5 * (easy + hard);
-        struct claim c = claim_of(&tried, a);
-        if (claim_p(&c, a, verdict) <= alpha) {
-            easy = tried.bound;
+        double tried = 0.5 * (easy + hard);
+        if (p_at(f, a, verdict, tried) <= alpha) {
+            easy = tried;
         } else {
-            hard = tried.bound;
+            hard = tried;
         }
     }
     return 0.5 * (easy + hard);
 }
 
 void floor_bounds(const struct floor *f, const struct accuracy *a, double confidence, struct check *ret) {
-    if (!ret->measured) {
+    if (!ret->measured || (a->kind == ACCURACY_BOOTSTRAP && a->n < BOOTSTRAP_MIN_ROWS)) {
         return;
     }
     double least, most, alpha = 1 - confidence;

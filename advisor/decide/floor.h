@@ -42,6 +42,10 @@ bool floor_is_relative(const struct floor *f);
  * confidence. A bootstrap of fewer than 20 rows decides nothing. */
 void floor_judge(const struct floor *f, const struct accuracy *a, double confidence, struct check *ret);
 
-/* Fills low and high of a check that floor_judge made: the bounds of value at which its verdict would turn.
- * Slower (up to a millisecond). */
+/* About how many examples beside these n make of a p-value one of `alpha`, if what was seen persists; 0: none
+ * would. */
+uint64_t floor_more_examples(double p, double alpha, uint64_t n);
+
+/* Fills low and high of a check that floor_judge made: the bounds of value at which its verdict would turn;
+ * NAN where there is none. Slower (up to a millisecond). */
 void floor_bounds(const struct floor *f, const struct accuracy *a, double confidence, struct check *ret);

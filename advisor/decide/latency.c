@@ -92,7 +92,7 @@ enum rc latency_summarise(const float *samples_us, size_t n, double confidence, 
     }
     memcpy(sorted, samples_us, bytes);
     quantile_sort(sorted, n);
-    struct latency l = {.n = (uint32_t)n, .confidence = (float)confidence};
+    struct latency l = {.n = (uint32_t)n, .confidence = fminf((float)confidence, nextafterf(1, 0))};
     for (int f = 0; f < LATENCY_MEAN; f++) {
         l.points[f] = percentile(sorted, n, (enum latency_figure)f, confidence);
     }

@@ -494,6 +494,20 @@ void recommend_outcome_free(struct recommend_outcome *o) {
     *o = (struct recommend_outcome){0};
 }
 
+/* Bounds that agree with the verdict: the side that shows the floor met is taken at the level that Holm's
+ * correction left of 1 - confidence, the other at the plain one. */
+static void fill_bounds(const struct floor *f, const struct accuracy *a, double confidence, struct check *c) {
+    struct check plain, strict = *c;
+    floor_judge(f, a, confidence, &plain);
+    double factor = plain.p_value > 0 ? fmax(c->p_value / plain.p_value, 1) : 1;
+    floor_bounds(f, a, 1 - (1 - confidence) / factor, &strict);
+    floor_bounds(f, a, confidence, &plain);
+    bool at_least =
+        f->kind == FLOOR_RELATIVE || (f->kind == FLOOR_ABSOLUTE && !metric_smaller_is_better(f->metric));
+    c->low = at_least ? strict.low : plain.low;
+    c->high = at_least ? plain.high : strict.high;
+}
+
 enum rc recommend_check(const struct recommend_question *q, const struct recommend_outcome *o,
                         uint32_t candidate, uint32_t limit, struct check *ret, struct err *err) {
     if (candidate >= q->candidate_count || limit >= q->floor_count + q->budget_count) {
@@ -503,8 +517,8 @@ enum rc recommend_check(const struct recommend_question *q, const struct recomme
     if (limit < q->floor_count) {
         const struct floor *f = &q->floors[limit];
         *ret = o->floor_checks[q->candidates[candidate].variant * q->floor_count + limit];
-        if (isnan(ret->low)) {
-            floor_bounds(f, recommend_accuracy(v, f), q->confidence, ret);
+        if (ret->measured && isnan(ret->low)) {
+            fill_bounds(f, recommend_accuracy(v, f), q->confidence, ret);
         }
         return RC_OK;
     }

@@ -21,11 +21,12 @@ const struct accuracy *recommend_accuracy(const struct recommend_variant *v, con
 
 static void judge_baseline(const struct floor *f, const struct accuracy *a, double confidence,
                            struct check *c) {
-    if (!floor_is_relative(f)) {
+    bool against_itself = floor_is_relative(f) || f->metric == METRIC_AGREEMENT || f->metric == METRIC_KLD;
+    if (!against_itself) {
         floor_judge(f, a, confidence, c);
         return;
     }
-    double same = f->kind == FLOOR_DROP ? 0 : 1;
+    double same = f->kind == FLOOR_DROP || f->metric == METRIC_KLD ? 0 : 1;
     *c = (struct check){.verdict = VERDICT_MET,
                         .measured = true,
                         .test = "the baseline itself",
@@ -82,9 +83,8 @@ static enum rc family_make(const struct recommend_question *q, const struct chec
     return holm_adjust(f->p, f->count, f->adjusted, f->multiplier, err);
 }
 
-/* Each floor's p-value is multiplied as its variant's was, and never falls below what Holm's running maximum
- * makes of the variant: the largest of them is the variant's adjusted p-value, so all floors are met exactly
- * when Holm admits the variant. */
+/* Each floor's p-value is multiplied as its variant's was, and the largest of them becomes the variant's
+ * adjusted p-value, so that all floors are met exactly when Holm admits the variant. */
 static void correct(const struct recommend_question *q, const struct family *f, size_t member,
                     struct check *checks) {
     double alpha = 1 - q->confidence, joint = f->p[member];
@@ -93,11 +93,14 @@ static void correct(const struct recommend_question *q, const struct family *f, 
         if (isnan(c->p_value)) {
             continue;
         }
-        bool decides = c->p_value == joint;
+        double plain = c->p_value;
         c->p_value =
-            decides ? f->adjusted[member] : fmin(c->p_value * f->multiplier[member], f->adjusted[member]);
+            plain == joint ? f->adjusted[member] : fmin(plain * f->multiplier[member], f->adjusted[member]);
         if (c->verdict == VERDICT_MET && c->p_value > alpha) {
             c->verdict = VERDICT_UNDECIDED;
+        }
+        if (c->verdict == VERDICT_UNDECIDED && plain < 0.5) { /* it leans towards "met" */
+            c->more = floor_more_examples(plain, alpha / f->multiplier[member], c->n);
         }
     }
 }

@@ -1,6 +1,7 @@
 /* The scores are kept sparse while resampling: f1 has a column a class, nearly all of them zero. */
 #include "core/stats/bootstrap.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,15 @@ static double full_metric(struct sparse *s, double *influence) {
     return metric;
 }
 
+/* Replicates are kept as floats: what none can hold would become an infinity, and differences of these NAN.
+ */
+static enum rc check_metric(double metric, struct err *err) {
+    return fabs(metric) <= (double)FLT_MAX
+               ? RC_OK
+               : err_set(err, RC_INPUT,
+                         "the scores give no finite figure: every denominator is 0, or they are too large");
+}
+
 enum rc bootstrap_metric(const float *scores, size_t rows, size_t columns, bool exponential, double *ret,
                          struct err *err) {
     struct sparse s;
@@ -148,12 +158,11 @@ enum rc bootstrap_metric(const float *scores, size_t rows, size_t columns, bool 
     }
     double metric = full_metric(&s, NULL);
     sparse_free(&s);
-    if (!isfinite(metric)) {
-        return err_set(err, RC_INPUT,
-                       "the scores give no finite figure: every denominator is 0, or they are too large");
+    rc = check_metric(metric, err);
+    if (rc == RC_OK) {
+        *ret = metric;
     }
-    *ret = metric;
-    return RC_OK;
+    return rc;
 }
 
 static void add_moments(double moments[7], const double *u, const double *v, size_t rows) {
@@ -175,7 +184,8 @@ static float replicate(struct sparse *s, const uint32_t *rows, double otherwise)
         sums_add(s, rows[i]);
     }
     double metric = sums_metric(s);
-    return (float)(isfinite(metric) ? metric : otherwise);
+    metric = isnan(metric) ? otherwise : metric;
+    return (float)fmin(fmax(metric, -(double)FLT_MAX), (double)FLT_MAX);
 }
 
 struct samples {
@@ -231,9 +241,11 @@ enum rc bootstrap_run(const struct bootstrap_data *data, uint32_t replicates, ui
     }
     b.variant_value = full_metric(&s.variant, s.u);
     b.baseline_value = s.paired ? full_metric(&s.baseline, s.v) : 0;
-    if (!isfinite(b.variant_value) || !isfinite(b.baseline_value)) {
-        rc = err_set(err, RC_INPUT,
-                     "the scores give no finite figure: every denominator is 0, or they are too large");
+    rc = check_metric(b.variant_value, err);
+    if (rc == RC_OK) {
+        rc = check_metric(b.baseline_value, err);
+    }
+    if (rc != RC_OK) {
         goto out;
     }
     b.variant = calloc((size_t)replicates + 1, sizeof *b.variant);

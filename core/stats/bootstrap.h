@@ -32,7 +32,8 @@ struct bootstrap {
 
 /* Deterministic for a seed. Columns whose denominators sum to 0 are left out of the mean, also in a resample;
  * a resample without any column counts as all rows. RC_INPUT: no rows or columns, a value that is not finite,
- * a negative denominator, or none above 0. On failure *ret is untouched. */
+ * a negative denominator, or none above 0, a metric beyond what a float holds. On failure *ret is untouched.
+ */
 MUST_USE enum rc bootstrap_run(const struct bootstrap_data *data, uint32_t replicates, uint64_t seed,
                                struct bootstrap *ret, struct err *err);
 void bootstrap_free(struct bootstrap *b);

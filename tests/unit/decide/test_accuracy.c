@@ -131,6 +131,24 @@ static void a_hostile_summary_is_refused(void **state) {
     buf_free(&b);
 }
 
+static void a_summary_with_replicates_that_are_not_finite_is_refused(void **state) {
+    (void)state;
+    float scores[2 * 30];
+    for (size_t i = 0; i < 60; i += 2) {
+        scores[i] = (float)(i % 7);
+        scores[i + 1] = 1;
+    }
+    struct accuracy a, back;
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    assert_int_equal(accuracy_summarise(METRIC_MSE, scores, NULL, 30, 1, &a, NULL), RC_OK);
+    a.bootstrap.variant[5] = NAN;
+    assert_int_equal(accuracy_pack(&a, &b, NULL), RC_OK);
+    assert_int_equal(accuracy_unpack(b.data, b.size, &back, NULL), RC_INPUT);
+    buf_free(&b);
+    accuracy_free(&a);
+}
+
 static void bad_scores_are_refused_by_name(void **state) {
     (void)state;
     const float v[] = {NAN, 1};
@@ -149,6 +167,7 @@ int main(void) {
         cmocka_unit_test(bounds_of_counts_are_exact_and_tangos),
         cmocka_unit_test(packed_summaries_come_back),
         cmocka_unit_test(a_hostile_summary_is_refused),
+        cmocka_unit_test(a_summary_with_replicates_that_are_not_finite_is_refused),
         cmocka_unit_test(bad_scores_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

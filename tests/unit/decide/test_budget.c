@@ -108,6 +108,20 @@ static void intervals_that_straddle_the_bound_are_undecided(void **state) {
     assert_int_equal(budget_verdict(&b, &s), VERDICT_BROKEN);
 }
 
+static void a_figure_without_a_known_error_claims_no_test(void **state) {
+    (void)state;
+    struct throughput known = {.per_s = 200, .low = 190, .high = 211, .log_error = 0.03, .freedom = 9};
+    struct throughput single = throughput_exact(200);
+    struct budget b = parsed("throughput>=100/s"), cost = parsed("cost<=2usd");
+    struct check c;
+    budget_judge(&b, &(struct budget_subject){.throughput = &known}, &c);
+    assert_string_equal(c.test, "Student's t");
+    budget_judge(&b, &(struct budget_subject){.throughput = &single}, &c);
+    assert_string_equal(c.test, "single figure");
+    budget_judge(&cost, &(struct budget_subject){.throughput = &single, .cost = cost_of(1, &single)}, &c);
+    assert_string_equal(c.test, "single figure");
+}
+
 static void exact_figures_meet_at_equality(void **state) {
     (void)state;
     struct budget_subject s = {.memory_bytes = 1048576, .size_bytes = 2e6};
@@ -140,6 +154,7 @@ int main(void) {
         cmocka_unit_test(bad_budgets_are_refused_with_help),
         cmocka_unit_test(figures_that_are_not_there_decide_nothing),
         cmocka_unit_test(intervals_that_straddle_the_bound_are_undecided),
+        cmocka_unit_test(a_figure_without_a_known_error_claims_no_test),
         cmocka_unit_test(exact_figures_meet_at_equality),
         cmocka_unit_test(few_runs_say_how_many_more),
     };

@@ -105,8 +105,8 @@ static void summary_says_when_compressing_does_not_pay(void **state) {
     decide(&s);
     assert_int_equal(explain_summary(&s.q, &s.o, &b, NULL), RC_OK);
     assert_text(
-        &b,
-        "fp32 on 2 threads costs 0.844 USD per million; no compressed variant that qualifies is cheaper.");
+        &b, "fp32 on 2 threads costs 0.844 USD per million; no compressed variant that qualifies is clearly "
+            "cheaper.");
     recommend_outcome_free(&s.o);
     s.q.candidate_count = 0;
     decide(&s);
@@ -160,7 +160,43 @@ static void a_tie_is_called_a_tie(void **state) {
     assert_int_equal(explain_candidate(&s.q, &s.o, 1, &b, NULL), RC_OK);
     assert_text(&b, "chosen: 0.181 USD per million, in a tie with the cheapest that meets everything");
     assert_int_equal(explain_candidate(&s.q, &s.o, 3, &b, NULL), RC_OK);
-    assert_text(&b, "meets everything; its cost, 0.18 USD per million, does not differ from the choice's");
+    assert_text(&b, "meets everything; its cost, 0.18 USD per million, is in a tie with the choice's");
+    recommend_outcome_free(&s.o);
+    buf_free(&b);
+}
+
+static void a_figure_close_to_its_limit_is_shown_apart_from_it(void **state) {
+    (void)state;
+    struct scene s;
+    struct buf b;
+    buf_init(&b, 4096);
+    set(&s, "top1>=0.9476", "p99<=5ms");
+    s.candidates[0].latency = steady(5000.4f, 600);
+    decide(&s);
+    struct check c;
+    budget_judge(&s.budgets[0], &(struct budget_subject){.latency = &s.candidates[0].latency}, &c);
+    assert_int_equal(explain_budget(&s.budgets[0], &c, &b, NULL), RC_OK);
+    assert_text(&b, "p99 5.0004 ms breaks the budget of 5 ms");
+    c = (struct check){
+        .verdict = VERDICT_BROKEN, .measured = true, .value = 0.94759, .low = NAN, .high = NAN};
+    assert_int_equal(explain_floor(&s.floors[0], &c, &b, NULL), RC_OK);
+    assert_text(&b, "top1 0.94759 breaks the floor top1>=0.9476");
+    recommend_outcome_free(&s.o);
+    buf_free(&b);
+}
+
+static void a_small_gain_is_not_called_1_0x(void **state) {
+    (void)state;
+    struct scene s;
+    struct buf b;
+    buf_init(&b, 4096);
+    set(&s, "relative>=0.99", "p99<=5ms");
+    s.candidates[1].throughput = throughput_exact(330);
+    s.q.candidate_count = 2;
+    decide(&s);
+    assert_int_equal(s.o.choice, 1);
+    assert_int_equal(explain_summary(&s.q, &s.o, &b, NULL), RC_OK);
+    assert_non_null(strstr(b.data, ", about as much as fp32, and keeps "));
     recommend_outcome_free(&s.o);
     buf_free(&b);
 }
@@ -296,6 +332,8 @@ int main(void) {
         cmocka_unit_test(summary_says_when_compressing_does_not_pay),
         cmocka_unit_test(reasons_name_the_figure_and_the_limit),
         cmocka_unit_test(a_tie_is_called_a_tie),
+        cmocka_unit_test(a_figure_close_to_its_limit_is_shown_apart_from_it),
+        cmocka_unit_test(a_small_gain_is_not_called_1_0x),
         cmocka_unit_test(too_few_runs_are_said_with_how_many_more),
         cmocka_unit_test(the_way_out_is_a_limit_to_type),
         cmocka_unit_test(every_candidate_of_any_question_has_a_reason),

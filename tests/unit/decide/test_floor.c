@@ -207,6 +207,66 @@ static void a_bootstrap_of_few_rows_decides_nothing(void **state) {
     accuracy_free(&a);
 }
 
+/* `right` of the 10 positions of every row. */
+static struct accuracy positions_accuracy(size_t rows, float right, const float *baseline) {
+    float *v = calloc(rows, 2 * sizeof *v), *b = baseline ? calloc(rows, 2 * sizeof *b) : NULL;
+    struct accuracy a;
+    assert_non_null(v);
+    for (size_t i = 0; i < rows; i++) {
+        v[2 * i] = right;
+        v[2 * i + 1] = 10;
+        if (b) {
+            b[2 * i] = *baseline;
+            b[2 * i + 1] = 10;
+        }
+    }
+    assert_int_equal(accuracy_summarise(METRIC_TOP1, v, b, rows, 1, &a, NULL), RC_OK);
+    assert_int_equal(a.kind, ACCURACY_BOOTSTRAP);
+    free(v);
+    free(b);
+    return a;
+}
+
+static void rows_that_are_all_right_show_no_more_than_their_number(void **state) {
+    (void)state;
+    const float all = 10, none = 0;
+    struct accuracy few = positions_accuracy(30, 10, NULL), many = positions_accuracy(60, 10, NULL);
+    assert_int_equal(judged("top1>=0.94", &few).verdict, VERDICT_UNDECIDED); /* 0.94^30 = 0.16 */
+    assert_int_equal(judged("top1>=0.94", &many).verdict, VERDICT_MET);      /* 0.94^60 = 0.02 */
+    assert_true(fabs(judged("top1>=0.94", &many).p_value - pow(0.94, 60)) < 1e-12);
+    accuracy_free(&few);
+    accuracy_free(&many);
+    few = positions_accuracy(100, 10, &all);
+    many = positions_accuracy(300, 10, &all);
+    assert_int_equal(judged("relative>=0.99", &few).verdict, VERDICT_UNDECIDED);
+    assert_int_equal(judged("relative>=0.99", &many).verdict, VERDICT_MET);
+    assert_int_equal(judged("drop<=1", &few).verdict, VERDICT_UNDECIDED);
+    assert_int_equal(judged("drop<=1", &many).verdict, VERDICT_MET);
+    accuracy_free(&few);
+    accuracy_free(&many);
+    many = positions_accuracy(60, 0, &none); /* all wrong, as the baseline */
+    assert_int_equal(judged("top1>=0.94", &many).verdict, VERDICT_BROKEN);
+    assert_int_equal(judged("relative>=0.99", &many).verdict, VERDICT_UNDECIDED);
+    assert_true(judged("relative>=0.99", &many).value == 1);
+    accuracy_free(&many);
+}
+
+static void bounds_that_the_data_do_not_support_are_left_out(void **state) {
+    (void)state;
+    struct accuracy few = text_accuracy(1.0, 12, 2), far = text_accuracy(50, 100, 3);
+    struct floor f = parsed("ppl_ratio<=1.02");
+    struct check c;
+    floor_judge(&f, &few, 0.95, &c);
+    floor_bounds(&f, &few, 0.95, &c);
+    assert_true(isnan(c.low) && isnan(c.high));
+    floor_judge(&f, &far, 0.95, &c);
+    floor_bounds(&f, &far, 0.95, &c);
+    assert_true(fabs(c.value - 50) < 2);
+    assert_true(c.low <= c.value && c.high >= c.value && c.high < 55);
+    accuracy_free(&few);
+    accuracy_free(&far);
+}
+
 /* A floor just inside a bound is met (or broken), just outside it is not. */
 static void bounds_are_where_the_verdict_turns(void **state) {
     (void)state;
@@ -246,6 +306,8 @@ int main(void) {
         cmocka_unit_test(agreement_needs_no_baseline),
         cmocka_unit_test(perplexity_floors_go_the_other_way),
         cmocka_unit_test(a_bootstrap_of_few_rows_decides_nothing),
+        cmocka_unit_test(rows_that_are_all_right_show_no_more_than_their_number),
+        cmocka_unit_test(bounds_that_the_data_do_not_support_are_left_out),
         cmocka_unit_test(bounds_are_where_the_verdict_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

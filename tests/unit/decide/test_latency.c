@@ -95,6 +95,20 @@ static void a_packed_summary_comes_back_and_a_damaged_one_does_not(void **state)
     buf_free(&b);
 }
 
+/* Rounded to a float 0.999999999 would be 1, which no sample can reach. */
+static void a_confidence_near_one_stays_below_one(void **state) {
+    (void)state;
+    const float samples[] = {1, 2, 3};
+    struct latency l, back;
+    struct buf b;
+    buf_init(&b, 4096);
+    assert_int_equal(latency_summarise(samples, 3, 0.999999999, &l, NULL), RC_OK);
+    assert_true(l.confidence < 1);
+    assert_int_equal(latency_pack(&l, &b, NULL), RC_OK);
+    assert_int_equal(latency_unpack(b.data, b.size, &back, NULL), RC_OK);
+    buf_free(&b);
+}
+
 static void names_come_back(void **state) {
     (void)state;
     for (int f = 0; f < LATENCY_COUNT; f++) {
@@ -109,6 +123,7 @@ int main(void) {
         cmocka_unit_test(percentiles_are_shown_only_where_supported),
         cmocka_unit_test(bad_samples_are_refused),
         cmocka_unit_test(a_packed_summary_comes_back_and_a_damaged_one_does_not),
+        cmocka_unit_test(a_confidence_near_one_stays_below_one),
         cmocka_unit_test(names_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

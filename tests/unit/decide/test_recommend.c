@@ -571,6 +571,56 @@ static void several_tests_need_stronger_evidence(void **state) {
     recommend_outcome_free(&o);
 }
 
+/* Bounds and the number of examples that would decide agree with the verdict under correction. */
+static void corrected_verdicts_have_corrected_bounds(void **state) {
+    (void)state;
+    struct hand h;
+    struct recommend_outcome o;
+    struct check c;
+    by_hand(&h, "relative>=0.99", NULL);
+    h.accuracies[1] = counted(9390, 12, 88, 510); /* alone it meets the floor */
+    h.accuracies[2] = h.accuracies[3] = h.accuracies[1];
+    assert_int_equal(recommend_decide(&h.q, &o, NULL), RC_OK);
+    assert_int_equal(recommend_check(&h.q, &o, 1, 0, &c, NULL), RC_OK);
+    assert_int_equal(c.verdict, VERDICT_UNDECIDED);
+    assert_true(c.low < 0.99 && c.low > 0.98 && c.high > c.value);
+    assert_true(c.more > 0);
+    double more = 1 + 1.2 * (double)c.more / (double)c.n; /* the same again; it says "about" */
+    h.accuracies[1] = counted((uint64_t)(9390 * more) + 1, (uint64_t)(12 * more), (uint64_t)(88 * more),
+                              (uint64_t)(510 * more));
+    h.accuracies[2] = h.accuracies[3] = h.accuracies[1];
+    recommend_outcome_free(&o);
+    assert_int_equal(recommend_decide(&h.q, &o, NULL), RC_OK);
+    assert_int_equal(recommend_check(&h.q, &o, 1, 0, &c, NULL), RC_OK);
+    assert_int_equal(c.verdict, VERDICT_MET);
+    assert_true(c.low >= 0.99);
+    recommend_outcome_free(&o);
+}
+
+/* Whether its figures were taken or not, and however few the examples. */
+static void the_baseline_agrees_with_itself(void **state) {
+    (void)state;
+    const char *const floors[] = {"agreement>=0.99", "kld<=0.05", "relative>=0.99", "drop<=0"};
+    for (size_t i = 0; i < 4; i++) {
+        struct hand h;
+        struct recommend_outcome o;
+        struct check c;
+        by_hand(&h, floors[i], NULL);
+        h.accuracies[0] = counted(0, 20, 0, 0);
+        h.accuracies[0].metric = METRIC_AGREEMENT;
+        h.accuracies[0].paired = false;
+        h.variants[0].accuracy_count = i % 2;
+        h.q.candidate_count = 1;
+        assert_int_equal(recommend_decide(&h.q, &o, NULL), RC_OK);
+        assert_int_equal(o.choice, 0);
+        assert_int_equal(recommend_check(&h.q, &o, 0, 0, &c, NULL), RC_OK);
+        assert_int_equal(c.verdict, VERDICT_MET);
+        assert_true(c.value == (i % 2 ? 0 : 1));
+        assert_string_equal(c.test, "the baseline itself");
+        recommend_outcome_free(&o);
+    }
+}
+
 static void the_weakest_floor_decides_under_correction(void **state) {
     (void)state;
     struct hand h;
@@ -653,6 +703,8 @@ int main(void) {
         cmocka_unit_test(undecided_without_a_choice_is_its_own_status),
         cmocka_unit_test(when_nothing_qualifies_the_way_out_is_named),
         cmocka_unit_test(several_tests_need_stronger_evidence),
+        cmocka_unit_test(corrected_verdicts_have_corrected_bounds),
+        cmocka_unit_test(the_baseline_agrees_with_itself),
         cmocka_unit_test(the_weakest_floor_decides_under_correction),
         cmocka_unit_test(failed_variants_are_rejected_with_or_without_candidates),
         cmocka_unit_test(bad_questions_are_refused),

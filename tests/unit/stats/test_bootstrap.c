@@ -217,6 +217,27 @@ static void bad_scores_are_refused(void **state) {
     assert_int_equal(bootstrap_run(&none, 10, 1, &x, &err), RC_INPUT);
 }
 
+/* An infinite replicate would make differences NAN, which no comparison counts: any claim would look sure. */
+static void figures_beyond_a_float_never_become_infinite(void **state) {
+    (void)state;
+    struct err err;
+    struct bootstrap x;
+    float far[] = {90, 1}; /* exp(90) is more than a float holds */
+    struct bootstrap_data data = {.variant = far, .rows = 1, .columns = 1, .exponential = true};
+    double metric;
+    assert_int_equal(bootstrap_run(&data, 10, 1, &x, &err), RC_INPUT);
+    assert_int_equal(bootstrap_metric(far, 1, 1, true, &metric, &err), RC_INPUT);
+    float apart[] = {0, 1, 170, 1}; /* exp(85) on all rows, exp(170) on a resample of the second alone */
+    data = (struct bootstrap_data){.variant = apart, .baseline = apart, .rows = 2, .columns = 1};
+    data.exponential = true;
+    assert_int_equal(bootstrap_run(&data, 50, 1, &x, &err), RC_OK);
+    for (int i = 0; i < 50; i++) {
+        assert_true(isfinite(x.variant[i]) && isfinite(x.baseline[i]));
+    }
+    assert_true(bootstrap_p_below(&x, 0, 16) > 0.5);
+    bootstrap_free(&x);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metric_is_the_mean_over_columns_of_ratios_of_sums),
@@ -229,6 +250,7 @@ int main(void) {
         cmocka_unit_test(rows_are_the_clusters),
         cmocka_unit_test(empty_columns_of_a_resample_are_left_out),
         cmocka_unit_test(bad_scores_are_refused),
+        cmocka_unit_test(figures_beyond_a_float_never_become_infinite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
