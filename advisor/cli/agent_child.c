@@ -184,7 +184,7 @@ static void wait_or_kill(struct agent_child *a) {
     }
 }
 
-void agent_child_stop(struct agent_child *a) {
+void agent_child_ask_to_stop(struct agent_child *a) {
     if (!a) {
         return;
     }
@@ -193,8 +193,17 @@ void agent_child_stop(struct agent_child *a) {
     pthread_cond_broadcast(&a->changed);
     if (a->pid > 0) {
         kill(a->pid, SIGTERM);
-        wait_or_kill(a);
     }
+    pthread_mutex_unlock(&a->lock);
+}
+
+void agent_child_stop(struct agent_child *a) {
+    if (!a) {
+        return;
+    }
+    agent_child_ask_to_stop(a);
+    pthread_mutex_lock(&a->lock);
+    wait_or_kill(a);
     pthread_mutex_unlock(&a->lock);
     pthread_join(a->thread, NULL);
     release(a);

@@ -17,5 +17,8 @@ struct agent_child_opts {
 MUST_USE enum rc agent_child_start(const struct agent_child_opts *opts, struct agent_child **ret,
                                    struct err *err);
 
+/* Asks the agent to end and returns at once: for the moment when the service begins to stop. NULL is fine. */
+void agent_child_ask_to_stop(struct agent_child *a);
+
 /* Ends the agent (SIGTERM, after 5 s SIGKILL) and its thread. NULL is fine. */
 void agent_child_stop(struct agent_child *a);

@@ -242,6 +242,10 @@ static enum rc start_agent(struct serve *s, uint64_t tokens, struct err *err) {
     return rc == RC_OK ? agent_child_start(&opts, &s->agent, err) : rc;
 }
 
+static void on_stopping(void *user) {
+    agent_child_ask_to_stop(((struct serve *)user)->agent);
+}
+
 static enum rc open_server(struct serve *s, uint64_t tokens, struct err *err) {
     struct app_opts app = {.jobs = s->jobs,
                            .require_token = tokens > 0 || !s->loopback,
@@ -251,7 +255,9 @@ static enum rc open_server(struct serve *s, uint64_t tokens, struct err *err) {
                                .threads = (unsigned)s->threads,
                                .queue_max = (uint32_t)s->queue,
                                .connections_max = (uint32_t)s->connections,
-                               .limits = conn_default_limits};
+                               .limits = conn_default_limits,
+                               .on_stopping = on_stopping,
+                               .user = s};
     opts.limits.idle_ns = (uint64_t)s->idle_timeout_s * 1000000000u;
     opts.limits.body_ns = (uint64_t)s->body_timeout_s * 1000000000u;
     enum rc rc = app_new(&app, &s->app, err);

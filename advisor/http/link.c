@@ -253,3 +253,10 @@ void link_drain_all(struct link_host *host) {
         follow(l);
     }
 }
+
+void link_break_all(struct link_host *host) {
+    for (struct link *l = host->first; l; l = l->next) {
+        conn_broken(l->conn);
+        follow(l);
+    }
+}

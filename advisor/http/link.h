@@ -34,3 +34,4 @@ void link_accept(struct link_host *host, uv_stream_t *listener);
 void link_tick_all(struct link_host *host);
 void link_wake_all(struct link_host *host);
 void link_drain_all(struct link_host *host);
+void link_break_all(struct link_host *host); /* cuts them off */

@@ -12,6 +12,7 @@
 #include "advisor/http/http_metrics.h"
 #include "advisor/http/link.h"
 #include "advisor/http/pool.h"
+#include "core/base/clock.h"
 #include "core/base/container.h"
 #include "core/base/log.h"
 #include "db/store.h"
@@ -25,6 +26,8 @@ enum {
     WAKE_GAP_MS = 10 /* the store may change far more often than it is worth looking */
 };
 
+static const uint64_t DEFAULT_STOP_NS = 30ull * 1000000000;
+
 struct server {
     uv_loop_t loop;
     uv_tcp_t listener;
@@ -33,6 +36,9 @@ struct server {
     uv_signal_t terminate, interrupt;
     struct link_host host;
     bool loop_open, stopping, pool_stopped;
+    uint64_t stop_ns, stop_deadline_ns; /* after it, what still runs is cut off */
+    void (*on_stopping)(void *user);
+    void *user;
 };
 
 /* ---- the address ---- */
@@ -109,6 +115,9 @@ static void on_tick(uv_timer_t *timer) {
                                           .connections_refused = s->host.refused,
                                           .pool_waiting = pool_waiting(s->host.pool)};
     http_metrics_set_server(app_metrics(s->host.app), &figures);
+    if (s->stopping && clock_mono_ns() >= s->stop_deadline_ns) {
+        link_break_all(&s->host);
+    }
     link_tick_all(&s->host);
 }
 
@@ -131,9 +140,13 @@ static void on_store_change(void *user) {
 static void begin_shutdown(struct server *s, const char *why) {
     if (!s->stopping) {
         s->stopping = true;
+        s->stop_deadline_ns = clock_mono_ns() + s->stop_ns;
         log_event(LOG_INFO, "stopping", "why=%s connections=%u", why, s->host.links);
         uv_close((uv_handle_t *)&s->listener, NULL);
         link_drain_all(&s->host);
+        if (s->on_stopping) {
+            s->on_stopping(s->user);
+        }
     }
     follow_shutdown(s);
 }
@@ -219,6 +232,9 @@ enum rc server_new(const struct server_opts *opts, struct server **ret, struct e
     s->host = (struct link_host){
         .loop = &s->loop, .app = opts->app, .limits = *chosen_limits(opts), .on_end = on_link_end};
     s->host.links_max = opts->connections_max ? opts->connections_max : DEFAULT_CONNECTIONS;
+    s->stop_ns = opts->stop_ns ? opts->stop_ns : DEFAULT_STOP_NS;
+    s->on_stopping = opts->on_stopping;
+    s->user = opts->user;
     enum rc rc = open_loop(s, err);
     struct pool_opts pool = {.loop = &s->loop,
                              .threads = opts->threads ? opts->threads : DEFAULT_THREADS,

@@ -17,6 +17,10 @@ struct server_opts {
     uint32_t queue_max;        /* requests waiting for a thread before 503; 0 = 256 */
     uint32_t connections_max;  /* 0 = 1024 */
     struct conn_limits limits; /* all 0 = conn_default_limits */
+    uint64_t stop_ns;          /* how long a shutdown waits for what runs; 0 = 30 s */
+    /* Called on the loop thread when a shutdown begins; must not block. May be NULL. */
+    void (*on_stopping)(void *user);
+    void *user;
 };
 
 /* True for "127.x.x.x", "localhost" and "[::1]" before the port. RC_INPUT for what is not ADDRESS:PORT. */
