@@ -7,7 +7,6 @@
  *   FASHION_MNIST=folder  BENCH_VERBOSE=1 lists what was changed  BENCH_OPTIMIZED=file keeps the graph as the
  * runtime optimised it
  */
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,19 +18,11 @@
 #include "compressors/onnx/int8_static.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
-#include "core/data/dataset.h"
 #include "core/recipes/recipe.h"
 #include "core/recipes/record.h"
-#include "runtimes/onnxruntime.h"
+#include "tests/support/onnx_accuracy.h"
 
-enum {
-    EVAL_BATCH = 16,
-    CALIBRATION_EXAMPLES = 500,
-    INPUTS_MAX = 8,
-    PATH_SIZE = 1024,
-    TIMED_RUNS = 300,
-    WARMUP_RUNS = 30
-};
+enum { PATH_SIZE = 1024, TIMED_RUNS = 300, WARMUP_RUNS = 30 };
 
 struct subject {
     const char *name;
@@ -55,125 +46,12 @@ static const struct subject subjects[] = {
      "alone 0.3787 7861936 B)"},
 };
 
-static void die(const char *what, const struct err *err) {
-    fprintf(stderr, "%s: %s\n", what, err->text);
-    exit(1);
-}
-
-static const char *models_folder(void) {
-    const char *folder = getenv("PARE_MODELS");
-    return folder ? folder : "../shared";
-}
-
 static size_t setting(const char *name, size_t absent) {
     const char *text = getenv(name);
     return text ? (size_t)strtoull(text, NULL, 10) : absent;
 }
 
-/* --- data --- */
-
-/* Debian's package dataset-fashion-mnist. */
-static const char *fashion_folder(void) {
-    const char *folder = getenv("FASHION_MNIST");
-    return folder ? folder : "/usr/share/datasets/fashion-mnist";
-}
-
-static json_t *describe_idx(bool train) {
-    const char *stem = train ? "train" : "t10k";
-    return json_pack("{s:s, s:[{s:s,s:o,s:s},{s:s,s:o,s:s}], s:s, s:{s:{s:f,s:[f],s:[f],s:s}}, s:{s:s,s:i}}",
-                     "format", "idx", "files", "path", "images.gz", "local",
-                     json_sprintf("%s/%s-images-idx3-ubyte.gz", fashion_folder(), stem), "role", "images",
-                     "path", "labels.gz", "local",
-                     json_sprintf("%s/%s-labels-idx1-ubyte.gz", fashion_folder(), stem), "role", "labels",
-                     "input", "image", "preprocess", "image", "scale", 1.0 / 255, "mean", 0.2860, "std",
-                     0.3530, "layout", "nchw", "split", "take", train ? "calibration" : "all",
-                     "calibration_examples", CALIBRATION_EXAMPLES);
-}
-
-static json_t *describe_npz(const char *stem, bool train) {
-    return json_pack("{s:s, s:[{s:s,s:o,s:s}], s:s, s:{s:s,s:i}}", "format", "npz", "files", "path",
-                     "data.npz", "local",
-                     json_sprintf("%s/data/%s.%s.npz", models_folder(), stem, train ? "train" : "eval"),
-                     "role", "arrays", "labels", "labels", "split", "take", train ? "calibration" : "all",
-                     "calibration_examples", CALIBRATION_EXAMPLES);
-}
-
-static struct dataset *open_data(const struct subject *s, bool train) {
-    json_t *d = s->data ? describe_npz(s->data, train) : describe_idx(train);
-    struct dataset *data = NULL;
-    struct err err;
-    if (!d || dataset_open(d, 0, &data, &err)) {
-        die("dataset", &err);
-    }
-    json_decref(d);
-    return data;
-}
-
 /* --- measuring --- */
-
-struct feed {
-    struct onnxruntime_tensor tensors[INPUTS_MAX];
-    size_t count;
-};
-
-static void feed_fill(struct feed *f, const struct dataset *d, size_t first, size_t rows) {
-    for (size_t i = 0; i < f->count; i++) {
-        const struct tensor_spec *spec = dataset_input(d, i);
-        struct onnxruntime_tensor *t = &f->tensors[i];
-        t->dtype = spec->dtype;
-        t->rank = spec->rank;
-        memcpy(t->dims, spec->dims, sizeof(t->dims));
-        t->dims[0] = (int64_t)rows;
-        t->bytes = rows * dataset_input_bytes(d, i);
-        t->data = t->data ? t->data : malloc(EVAL_BATCH * dataset_input_bytes(d, i));
-        dataset_fill(d, i, first, rows, t->data);
-    }
-}
-
-static bool is_largest(const float *row, size_t classes, int64_t label) {
-    size_t best = 0;
-    for (size_t c = 1; c < classes; c++) {
-        best = row[c] > row[best] ? c : best;
-    }
-    return (int64_t)best == label;
-}
-
-static void count_right(const struct onnxruntime_tensor *out, const struct dataset *d, size_t first,
-                        size_t rows, size_t *right, size_t *total) {
-    size_t classes = (size_t)out->dims[out->rank - 1];
-    size_t positions = out->bytes / sizeof(float) / classes / rows;
-    const float *values = out->data;
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t p = 0; p < positions; p++) {
-            int64_t label = dataset_label(d, first + r)[p];
-            if (dataset_labels(d) == LABELS_POSITION && dataset_ignored(label)) {
-                continue;
-            }
-            *right += is_largest(values + (r * positions + p) * classes, classes, label);
-            (*total)++;
-        }
-    }
-}
-
-static double accuracy(struct onnxruntime_session *s, const struct dataset *d, struct feed *f) {
-    size_t right = 0;
-    size_t total = 0;
-    size_t n = dataset_count(d);
-    size_t limit = setting("BENCH_EVAL", n);
-    n = limit < n ? limit : n;
-    for (size_t first = 0; first < n; first += EVAL_BATCH) {
-        size_t rows = n - first < EVAL_BATCH ? n - first : EVAL_BATCH;
-        struct onnxruntime_result *result = NULL;
-        struct err err;
-        feed_fill(f, d, first, rows);
-        if (onnxruntime_run(s, f->tensors, &result, &err)) {
-            die("run", &err);
-        }
-        count_right(onnxruntime_result_output(result, 0), d, first, rows, &right, &total);
-        onnxruntime_result_free(result);
-    }
-    return (double)right / (double)total;
-}
 
 static int by_time(const void *a, const void *b) {
     const uint64_t *x = a;
@@ -221,12 +99,10 @@ static void measure(struct onnxruntime *r, const char *path, const char *recipe,
     }
     *bound = true;
     double ms = median_ms(s, d, &f);
-    printf("  %-32s %.4f  %7.3f ms  %9llu B  %6.2f s\n", recipe, accuracy(s, d, &f), ms,
-           (unsigned long long)bytes, seconds);
+    printf("  %-32s %.4f  %7.3f ms  %9llu B  %6.2f s\n", recipe, accuracy(s, d, &f, setting("BENCH_EVAL", 0)),
+           ms, (unsigned long long)bytes, seconds);
     fflush(stdout);
-    for (size_t i = 0; i < f.count; i++) {
-        free(f.tensors[i].data);
-    }
+    feed_release(&f);
     onnxruntime_close(s);
 }
 
@@ -261,7 +137,7 @@ static double compress(const char *in, const char *out, const char *text, const 
     record_init(&record);
     bool is_static = strncmp(text, "int8:static", 11) == 0;
     if (is_static) {
-        job.calibration = open_data(subject, true);
+        job.calibration = open_data(subject->data, true);
     }
     uint64_t start = clock_mono_ns();
     if (graph_load(&file, 1, "model.onnx", &job.graph, &err)) {
@@ -288,10 +164,10 @@ static double compress(const char *in, const char *out, const char *text, const 
 static void bench(struct onnxruntime *r, const struct subject *s, const char *const *recipes, size_t count) {
     char path[PATH_SIZE];
     char out[PATH_SIZE];
+    const char *folder = getenv("BENCH_OUT");
     snprintf(path, sizeof(path), "%s/models/%s.onnx", models_folder(), s->name);
-    snprintf(out, sizeof(out), "%s/bench-compress-%s.onnx",
-             getenv("BENCH_OUT") ? getenv("BENCH_OUT") : "/tmp", s->name);
-    struct dataset *d = open_data(s, false);
+    snprintf(out, sizeof(out), "%s/bench-compress-%s.onnx", folder ? folder : "/tmp", s->name);
+    struct dataset *d = open_data(s->data, false);
     bool bound = false;
     printf("%s\n  peer (1.30, 2 threads of a Xeon): %s\n", s->name, s->peer);
     for (size_t i = 0; i < count; i++) {
