@@ -125,7 +125,8 @@ static json_t *cpu_json(hwloc_topology_t topology, const struct cpu_info *cpu) {
         cache_bytes(topology, HWLOC_OBJ_L2CACHE), "l3_bytes", cache_bytes(topology, HWLOC_OBJ_L3CACHE));
 }
 
-/* What the kernel manages. hwloc sums its NUMA nodes, which leaves out memory that was added to a guest later. */
+/* What the kernel manages. hwloc sums its NUMA nodes, which leaves out memory that was added to a guest
+ * later. */
 static json_int_t memory_bytes(hwloc_topology_t topology) {
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
     return pages > 0 && page_bytes > 0 ? (json_int_t)pages * page_bytes
@@ -140,9 +141,8 @@ static json_t *system_json(hwloc_topology_t topology, const struct cpu_info *cpu
     free(release);
     bool known = uname(&name) == 0;
     return json_pack("{s:o, s:I, s:s, s:s, s:s, s:s}", "cpu", cpu_json(topology, cpu), "memory_bytes",
-                     memory_bytes(topology), "kernel",
-                     known ? name.release : "", "os", os, "virtual", virtual_name(cpu->hypervisor), "arch",
-                     known ? name.machine : "");
+                     memory_bytes(topology), "kernel", known ? name.release : "", "os", os, "virtual",
+                     virtual_name(cpu->hypervisor), "arch", known ? name.machine : "");
 }
 
 enum rc fingerprint_take(const json_t *probe, json_t **ret, struct err *err) {

@@ -198,15 +198,15 @@ static int allow_arguments(scmp_filter_ctx filter) {
     }
     if (result == 0) {
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     }
 #else
     (void)thread;
     (void)spaces;
 #endif
     if (result == 0) { /* reading a limit, one's own */
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0),
-                                  SCMP_A2(SCMP_CMP_EQ, 0));
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, SCMP_A0(SCMP_CMP_EQ, 0, 0),
+                                  SCMP_A2(SCMP_CMP_EQ, 0, 0));
     }
     for (size_t i = 0; result == 0 && i < ARRAY_SIZE(IOCTLS); i++) {
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
@@ -214,7 +214,7 @@ static int allow_arguments(scmp_filter_ctx filter) {
     }
     for (size_t i = 0; result == 0 && i < ARRAY_SIZE(PRCTLS); i++) {
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)PRCTLS[i]));
+                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)PRCTLS[i], 0));
     }
     return result;
 }

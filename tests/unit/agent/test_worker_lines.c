@@ -11,6 +11,8 @@
 
 #include "profiler/agent/worker_lines.h"
 
+#define RESULT "{\"type\": \"result\", \"result\": {}, \"files\": []}\n"
+
 struct seen {
     int count;
     double fraction;
@@ -70,20 +72,18 @@ static void an_error_line_keeps_its_code_and_an_unknown_code_is_internal(void **
 
 static void what_is_not_the_protocol_is_an_internal_error(void **state) {
     (void)state;
-    static const char *const bad[] = {
-        "hello\n",
-        "\n",
-        "[]\n",
-        "{}\n",
-        "{\"type\": 1}\n",
-        "{\"type\": \"other\"}\n",
-        "{\"type\": \"result\"}\n",
-        "{\"type\": \"result\", \"result\": {}, \"files\": {}}\n",
-        "{\"type\": \"progress\"}\n",
-        "{\"type\": \"error\", \"error\": \"x\"}\n",
-        "{\"type\": \"result\", \"result\": {}, \"files\": []}\n{\"type\": \"result\", \"result\": {}, "
-        "\"files\": []}\n",
-        "{\"type\": \"result\", \"result\": {}, \"files\": []}\n{\"type\": \"progress\", \"fraction\": 1}\n"};
+    static const char *const bad[] = {"hello\n",
+                                      "\n",
+                                      "[]\n",
+                                      "{}\n",
+                                      "{\"type\": 1}\n",
+                                      "{\"type\": \"other\"}\n",
+                                      "{\"type\": \"result\"}\n",
+                                      "{\"type\": \"result\", \"result\": {}, \"files\": {}}\n",
+                                      "{\"type\": \"progress\"}\n",
+                                      "{\"type\": \"error\", \"error\": \"x\"}\n",
+                                      RESULT RESULT,
+                                      RESULT "{\"type\": \"progress\", \"fraction\": 1}\n"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct worker_lines l;
         struct err err = {0};
