@@ -16,7 +16,7 @@
 enum {
     RESULT_BYTES_MAX = 4 * 1024 * 1024,
     LISTS_MAX = 64,
-    PACKED_MAX = 4096,
+    PACKED_MAX = 1024 * 1024,
     TEXT_SIZE = 400,
 };
 
@@ -30,7 +30,8 @@ struct completion {
     struct store_samples samples[LISTS_MAX];
     struct store_figures figures[LISTS_MAX];
     struct store_counter counters[LISTS_MAX];
-    size_t n_files, n_scores, n_samples, n_figures, n_counters;
+    struct store_accuracy accuracies[LISTS_MAX];
+    size_t n_files, n_scores, n_samples, n_figures, n_counters, n_accuracies;
     struct buf packed[LISTS_MAX];
     json_t *listed; /* owned copy of "files" */
 };
@@ -169,6 +170,31 @@ static enum rc read_one_score(struct store *s, struct completion *c, const json_
     return figures_check_scores(s, sc, err);
 }
 
+static const char *paired_with(const struct completion *c) {
+    const char *baseline = subject(c, "baseline_evaluation");
+    return !baseline || strcmp(baseline, subject(c, "evaluation")) == 0 ? "" : baseline;
+}
+
+/* Summaries beside the baseline, where that is known already; otherwise they are made when a decision asks.
+ */
+static enum rc add_accuracies(struct store *s, struct completion *c, struct err *err) {
+    struct figures_accuracies a;
+    struct err missing;
+    enum rc rc = figures_summarise(s, c->scores, c->n_scores, paired_with(c), &a, &missing);
+    if (rc != RC_OK) {
+        return rc == RC_NOT_FOUND ? RC_OK : err_set(err, rc, "%s", missing.text);
+    }
+    for (size_t i = 0; rc == RC_OK && i < a.n; i++) {
+        struct buf *packed = &c->packed[i];
+        buf_init(packed, PACKED_MAX);
+        rc = accuracy_pack(&a.items[i], packed, err);
+        c->accuracies[c->n_accuracies++] =
+            (struct store_accuracy){metric_name(a.items[i].metric), packed->data, packed->size};
+    }
+    figures_accuracies_release(&a);
+    return rc;
+}
+
 static enum rc read_evaluate(struct store *s, struct completion *c, const struct store_job *job,
                              struct err *err) {
     json_t *scores, *metrics, *entry;
@@ -203,7 +229,9 @@ static enum rc read_evaluate(struct store *s, struct completion *c, const struct
         return err_set(err, RC_INPUT, "the result has no scores of its primary metric \"%.32s\"", primary);
     }
     snprintf(c->text, sizeof(c->text), "%s: %s %.4f", job->label, primary, value);
-    return stored_text(json_object_get(c->subject, "split"), &c->split_text, err);
+    figures_primary_first(c->scores, c->n_scores, primary);
+    rc = stored_text(json_object_get(c->subject, "split"), &c->split_text, err);
+    return rc == RC_OK ? add_accuracies(s, c, err) : rc;
 }
 
 static enum rc add_figures(struct store *s, struct completion *c, const struct store_samples *sample,
@@ -340,7 +368,11 @@ static enum rc store_evaluation(struct store_tx *tx, const struct completion *c,
                                  .primary = json_string_value(json_object_get(c->result, "primary")),
                                  .result_json = c->result_text};
     e.examples = c->scores[0].rows;
-    return store_evaluation_add(tx, &e, c->scores, c->n_scores, err);
+    enum rc rc = store_evaluation_add(tx, &e, c->scores, c->n_scores, err);
+    for (size_t i = 0; rc == RC_OK && i < c->n_accuracies; i++) {
+        rc = store_accuracy_put(tx, e.id, paired_with(c), &c->accuracies[i], err);
+    }
+    return rc;
 }
 
 static enum rc store_profile(struct store_tx *tx, const struct completion *c, struct err *err) {
@@ -366,19 +398,6 @@ enum rc completion_store(struct store_tx *tx, const struct completion *c, const 
         rc = store_profile(tx, c, err);
     }
     return rc == RC_OK ? study_events_step(tx, job, "done", c->text, err) : rc;
-}
-
-void completion_summarise(struct store *s, const struct completion *c) {
-    const char *evaluation = subject(c, "evaluation"), *baseline = subject(c, "baseline_evaluation");
-    struct figures_accuracies a;
-    struct err err;
-    if (!evaluation || !baseline) {
-        return;
-    }
-    if (figures_accuracies(s, evaluation, strcmp(evaluation, baseline) == 0 ? "" : baseline, &a, &err) ==
-        RC_OK) {
-        figures_accuracies_release(&a);
-    }
 }
 
 const char *completion_result(const struct completion *c) {

@@ -21,7 +21,3 @@ MUST_USE enum rc completion_store(struct store_tx *tx, const struct completion *
 /* Text of the result as the job keeps it. Borrowed. */
 const char *completion_result(const struct completion *c);
 void completion_free(struct completion *c); /* NULL is fine */
-
-/* After the transaction: summaries beside the baseline, where that is known already. Best effort: they are
- * computed again when a decision asks. */
-void completion_summarise(struct store *s, const struct completion *c);

@@ -416,7 +416,6 @@ static enum rc finish(struct jobs *j, const struct store_job *job, int64_t token
     }
     if (rc == RC_OK && !f.repeated) {
         log_event(LOG_INFO, "job_done", "job=%s kind=%s", job->id, job->kind);
-        completion_summarise(j->store, made);
     }
     completion_free(made);
     return rc;

@@ -105,7 +105,7 @@ static enum rc copy_scores(const struct store_scores *rows, size_t n, struct sco
     return RC_OK;
 }
 
-static void primary_first(struct store_scores *items, size_t n, const char *primary) {
+void figures_primary_first(struct store_scores *items, size_t n, const char *primary) {
     for (size_t i = 1; i < n; i++) {
         if (strcmp(items[i].metric, primary) == 0) {
             struct store_scores first = items[0];
@@ -127,7 +127,7 @@ static enum rc load_list(struct store_tx *tx, const char *evaluation, struct sco
     if (rc != RC_OK) {
         return rc;
     }
-    primary_first(rows, n, e.primary);
+    figures_primary_first(rows, n, e.primary);
     return copy_scores(rows, n, ret, err);
 }
 
@@ -218,18 +218,14 @@ static enum rc keep(struct store *s, const char *evaluation, const char *baselin
     return rc;
 }
 
-static enum rc compute_all(struct store *s, const char *evaluation, const char *baseline,
-                           const struct score_list *scores, const struct score_list *base,
-                           struct figures_accuracies *ret, struct err *err) {
-    struct figures_accuracies a = {calloc(scores->n + 1, sizeof(*a.items)), 0};
+static enum rc compute_all(struct store *s, const struct store_scores *scores, size_t n,
+                           const struct score_list *base, struct figures_accuracies *ret, struct err *err) {
+    struct figures_accuracies a = {calloc(n + 1, sizeof(*a.items)), 0};
     enum rc rc = a.items ? RC_OK : err_memory(err);
-    while (rc == RC_OK && a.n < scores->n) {
-        const struct store_scores *mine = &scores->items[a.n];
-        rc = summarise(s, mine, scores_of(base->items, base->n, mine->metric), &a.items[a.n], err);
-        if (rc == RC_OK) {
-            rc = keep(s, evaluation, baseline, &a.items[a.n], err);
-            a.n++;
-        }
+    while (rc == RC_OK && a.n < n) {
+        rc = summarise(s, &scores[a.n], scores_of(base->items, base->n, scores[a.n].metric), &a.items[a.n],
+                       err);
+        a.n += rc == RC_OK;
     }
     if (rc != RC_OK) {
         figures_accuracies_release(&a);
@@ -239,13 +235,48 @@ static enum rc compute_all(struct store *s, const char *evaluation, const char *
     return RC_OK;
 }
 
+static enum rc compute_and_keep(struct store *s, const char *evaluation, const char *baseline,
+                                const struct score_list *scores, const struct score_list *base,
+                                struct figures_accuracies *ret, struct err *err) {
+    enum rc rc = compute_all(s, scores->items, scores->n, base, ret, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    for (size_t i = 0; rc == RC_OK && i < ret->n; i++) {
+        rc = keep(s, evaluation, baseline, &ret->items[i], err);
+    }
+    if (rc != RC_OK) {
+        figures_accuracies_release(ret);
+    }
+    return rc;
+}
+
+enum rc figures_summarise(struct store *s, const struct store_scores *scores, size_t n, const char *baseline,
+                          struct figures_accuracies *ret, struct err *err) {
+    struct score_list base = {0};
+    struct store_tx *tx;
+    enum rc rc = RC_OK;
+    if (*baseline) {
+        rc = store_read_begin(s, &tx, err);
+        if (rc == RC_OK) {
+            rc = load_list(tx, baseline, &base, err);
+            store_read_end(tx);
+        }
+    }
+    if (rc == RC_OK) {
+        rc = compute_all(s, scores, n, &base, ret, err);
+    }
+    score_list_free(&base);
+    return rc;
+}
+
 enum rc figures_accuracies(struct store *s, const char *evaluation, const char *baseline,
                            struct figures_accuracies *ret, struct err *err) {
     struct score_list scores = {0}, base = {0};
     bool complete = false;
     enum rc rc = load_stored(s, evaluation, baseline, ret, &complete, &scores, &base, err);
     if (rc == RC_OK && !complete) {
-        rc = compute_all(s, evaluation, baseline, &scores, &base, ret, err);
+        rc = compute_and_keep(s, evaluation, baseline, &scores, &base, ret, err);
     }
     score_list_free(&scores);
     score_list_free(&base);

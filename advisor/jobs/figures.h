@@ -24,7 +24,15 @@ MUST_USE enum rc figures_accuracies(struct store *s, const char *evaluation, con
                                     struct figures_accuracies *ret, struct err *err);
 void figures_accuracies_release(struct figures_accuracies *a);
 
-/* Checks the score file of a result ([rows, columns, 2] float32, finite) and summarises it alone. */
+/* Scores in the order in which summaries are kept and shown. */
+void figures_primary_first(struct store_scores *scores, size_t n, const char *primary);
+
+/* The same from scores that are not stored yet, and not kept. RC_NOT_FOUND: there is no evaluation `baseline`
+ * yet. */
+MUST_USE enum rc figures_summarise(struct store *s, const struct store_scores *scores, size_t n,
+                                   const char *baseline, struct figures_accuracies *ret, struct err *err);
+
+/* Checks the score file of a result ([rows, columns, 2] float32, finite). */
 MUST_USE enum rc figures_check_scores(struct store *s, const struct store_scores *scores, struct err *err);
 
 struct figures_scenario {

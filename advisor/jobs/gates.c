@@ -1,6 +1,7 @@
 #include "advisor/jobs/gates.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,11 @@ static bool recipe_matches(const char *recipe, const char *asked) {
     return false;
 }
 
+/* What only costs more than the choice is not known to break anything. */
+static int place_of(const struct recommend_verdict *v) {
+    return v->place == PLACE_REJECTED && v->reason == REASON_COSTS_MORE ? PLACE_UNDECIDED : v->place;
+}
+
 /* The best of that recipe: the one that qualifies, else is undecided, else is rejected; among equals the
  * cheapest. */
 static uint32_t best_of_recipe(const struct question *q, const struct recommend_outcome *o,
@@ -63,8 +69,8 @@ static uint32_t best_of_recipe(const struct question *q, const struct recommend_
         if (!recipe_matches(q->q.variants[q->q.candidates[i].variant].recipe, recipe)) {
             continue;
         }
-        if (best == RECOMMEND_NONE || v->place < o->verdicts[best].place ||
-            (v->place == o->verdicts[best].place && v->cost.value < o->verdicts[best].cost.value)) {
+        int place = place_of(v), before = best == RECOMMEND_NONE ? INT_MAX : place_of(&o->verdicts[best]);
+        if (place < before || (place == before && v->cost.value < o->verdicts[best].cost.value)) {
             best = i;
         }
     }

@@ -128,7 +128,7 @@ static enum rc add_candidate(struct gathering *g, const struct store_configurati
     }
     json_t *result = stored_json(p->result_json);
     const json_t *memory = json_object_get(result, "memory_mib");
-    float mib = json_is_number(memory) ? (float)json_number_value(memory) : NAN;
+    float mib = json_number_value(memory) > 0 ? (float)json_number_value(memory) : NAN;
     json_decref(result);
     g->candidates[g->n_candidates] = (struct recommend_candidate){.id = keep(g, c->id),
                                                                   .variant = variant,
@@ -166,7 +166,26 @@ static enum rc gather_candidates(struct gathering *g, const char *variant_id, ui
     return rc;
 }
 
-/* The newest evaluation of the variant on the question's examples. */
+/* Whether the evaluation has scores of every metric that a floor names: agreement and kld are measured only
+ * where somebody asked for them. */
+static enum rc shows_floors(struct gathering *g, const char *evaluation, bool *ret, struct err *err) {
+    const struct limits *l = &g->question->limits;
+    struct store_scores *scores;
+    size_t n = 0;
+    enum rc rc = store_evaluation_scores(g->tx, evaluation, &scores, &n, err);
+    *ret = rc == RC_OK;
+    for (size_t i = 0; i < l->floor_count && *ret; i++) {
+        bool shown = l->floors[i].metric == METRIC_PRIMARY;
+        for (size_t k = 0; k < n && !shown; k++) {
+            shown = metric_from_name(scores[k].metric) == l->floors[i].metric;
+        }
+        *ret = shown;
+    }
+    return rc;
+}
+
+/* The newest evaluation of the variant on the question's examples that shows what the floors need, or else
+ * the newest. */
 static enum rc find_evaluation(struct gathering *g, const char *variant, const char **ret, struct err *err) {
     struct store_evaluation *rows;
     size_t n = 0;
@@ -175,10 +194,17 @@ static enum rc find_evaluation(struct gathering *g, const char *variant, const c
     if (g->split) {
         rc = store_evaluations_of_variant(g->tx, variant, &rows, &n, err);
     }
-    for (size_t i = 0; rc == RC_OK && i < n && !*ret; i++) {
+    const char *found = NULL;
+    bool shows = false;
+    for (size_t i = 0; rc == RC_OK && i < n && !shows; i++) {
         if (strcmp(rows[i].dataset, g->dataset) == 0 && strcmp(rows[i].split_json, g->split) == 0) {
-            *ret = keep(g, rows[i].id);
+            rc = shows_floors(g, rows[i].id, &shows, err);
+            found = shows || !found ? rows[i].id : found;
         }
+    }
+    if (rc == RC_OK && found) {
+        *ret = keep(g, found);
+        rc = *ret ? RC_OK : err_memory(err);
     }
     return rc;
 }

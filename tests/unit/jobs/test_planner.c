@@ -30,6 +30,7 @@ static void study_goes_from_submission_to_the_cheapest_that_keeps_the_floor(void
     assert_string_equal(text_at(choice, "recipe"), "int8:static,act=u8");
     assert_string_equal(text_at(json_object_get(answer, "baseline"), "recipe"), "fp32");
     assert_string_equal(text_at(json_object_get(choice, "accuracy"), "floor"), "met");
+    assert_string_equal(text_at(json_object_get(choice, "accuracy"), "metric"), "top1");
     assert_int_equal(json_array_size(json_object_get(choice, "evidence")), 2);
     assert_int_equal(json_array_size(json_object_get(study, "variants")), 4);
     const json_t *progress = json_object_get(study, "progress");
