@@ -36,10 +36,11 @@ enum rc {
 
 struct err {
     enum rc rc;
-    char text[512]; /* one sentence: what is wrong and what to do; never empty on failure */
+    char text[512]; /* one sentence: what is wrong and what to do; never empty on failure; UTF-8 */
 };
 
-/* Fills *err (NULL is fine) and returns rc, so that `return err_set(...)` reads well. Long texts are cut. */
+/* Fills *err (NULL is fine) and returns rc, so that `return err_set(...)` reads well. Long texts are
+ * cut, and what is not UTF-8 in them becomes '?'. */
 enum rc err_set(struct err *err, enum rc rc, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Puts "prefix: " before the text that is there, keeping the code. */
