@@ -20,6 +20,9 @@
 
 enum { URL_SIZE = 128, PATH_SIZE = 4096 };
 
+/* Names of the tokens that are made here. */
+static const char FIRST_ADMIN[] = "first admin", LOCAL_AGENT[] = "local agent";
+
 struct serve {
     const char *data, *listen, *init_token_file, *cache;
     bool no_agent, quiet, verbose;
@@ -160,7 +163,29 @@ static enum rc check_folder(const struct serve *s, struct err *err) {
 
 /* ---- tokens ---- */
 
-/* The first admin token, where there is no token yet. */
+static enum rc revoke_tokens(struct store *store, enum store_role role, const char *name, struct err *err) {
+    struct store_tx *tx = NULL;
+    struct store_token *rows = NULL;
+    char ids[16][64];
+    size_t n = 0, count = 0;
+    enum rc rc = store_read_begin(store, &tx, err);
+    if (rc == RC_OK) {
+        rc = store_tokens_list(tx, &rows, &n, err);
+    }
+    for (size_t i = 0; rc == RC_OK && i < n && count < ARRAY_SIZE(ids); i++) {
+        if (rows[i].role == role && strcmp(rows[i].name, name) == 0) {
+            snprintf(ids[count++], sizeof(ids[0]), "%s", rows[i].id);
+        }
+    }
+    store_read_end(tx);
+    for (size_t i = 0; rc == RC_OK && i < count; i++) {
+        rc = store_token_revoke(store, ids[i], err);
+    }
+    return rc;
+}
+
+/* The first admin token, where there is no token yet. One that could not be written would lock all out: it is
+ * revoked, so that the next start makes another. */
 static enum rc write_first_token(const struct serve *s, struct err *err) {
     char token[TOKEN_SIZE], line[TOKEN_SIZE + 2];
     uint64_t count = 0;
@@ -169,12 +194,15 @@ static enum rc write_first_token(const struct serve *s, struct err *err) {
     if (rc != RC_OK || count > 0 || !s->init_token_file) {
         return rc;
     }
-    rc = store_token_new(store, "first admin", ROLE_ADMIN, token, err);
-    if (rc == RC_OK) {
-        snprintf(line, sizeof(line), "%s\n", token);
-        rc = file_write(s->init_token_file, line, strlen(line), 0600, err);
+    rc = store_token_new(store, FIRST_ADMIN, ROLE_ADMIN, token, err);
+    if (rc != RC_OK) {
+        return rc;
     }
-    if (rc == RC_OK) {
+    snprintf(line, sizeof(line), "%s\n", token);
+    rc = file_write(s->init_token_file, line, strlen(line), 0600, err);
+    if (rc != RC_OK) {
+        (void)!revoke_tokens(store, ROLE_ADMIN, FIRST_ADMIN, NULL);
+    } else {
         log_event(LOG_INFO, "token_written", "role=admin file=%s", s->init_token_file);
     }
     return rc;
@@ -188,27 +216,6 @@ static enum rc check_tokens(const struct serve *s, uint64_t *count, struct err *
                      "%s can be reached by others, and there is no token yet: give --init-token-file FILE to "
                      "make the first, or listen on 127.0.0.1",
                      s->listen);
-    }
-    return rc;
-}
-
-static enum rc revoke_agent_tokens(struct store *store, struct err *err) {
-    struct store_tx *tx = NULL;
-    struct store_token *rows = NULL;
-    char ids[16][64];
-    size_t n = 0, count = 0;
-    enum rc rc = store_read_begin(store, &tx, err);
-    if (rc == RC_OK) {
-        rc = store_tokens_list(tx, &rows, &n, err);
-    }
-    for (size_t i = 0; rc == RC_OK && i < n && count < ARRAY_SIZE(ids); i++) {
-        if (rows[i].role == ROLE_AGENT && strcmp(rows[i].name, "local agent") == 0) {
-            snprintf(ids[count++], sizeof(ids[0]), "%s", rows[i].id);
-        }
-    }
-    store_read_end(tx);
-    for (size_t i = 0; rc == RC_OK && i < count; i++) {
-        rc = store_token_revoke(store, ids[i], err);
     }
     return rc;
 }
@@ -234,9 +241,10 @@ static enum rc start_agent(struct serve *s, uint64_t tokens, struct err *err) {
     service_url(s, url);
     snprintf(cache, sizeof(cache), "%s/agent", s->data);
     struct agent_child_opts opts = {.server = url, .cache_folder = s->cache ? s->cache : cache};
-    enum rc rc = tokens > 0 ? revoke_agent_tokens(jobs_store(s->jobs), err) : RC_OK;
+    struct store *store = jobs_store(s->jobs);
+    enum rc rc = tokens > 0 ? revoke_tokens(store, ROLE_AGENT, LOCAL_AGENT, err) : RC_OK;
     if (rc == RC_OK && tokens > 0) {
-        rc = store_token_new(jobs_store(s->jobs), "local agent", ROLE_AGENT, s->agent_token, err);
+        rc = store_token_new(store, LOCAL_AGENT, ROLE_AGENT, s->agent_token, err);
         opts.token = s->agent_token;
     }
     return rc == RC_OK ? agent_child_start(&opts, &s->agent, err) : rc;
