@@ -17,7 +17,7 @@
 #include "compressors/onnx/int8_weights.h"
 #include "compressors/onnx/passes.h"
 
-enum { NAME_SIZE = 512, OPSET = 11, MAX_DIMS = 8, UNSIGNED_ZERO = 128 };
+enum { NAME_SIZE = 512, OPSET = 11, MAX_DIMS = 8 };
 
 /* The three outputs of DynamicQuantizeLinear. */
 struct quantized_input {
@@ -97,33 +97,25 @@ static enum rc add_transposed(struct dynamic *d, const char *hint, struct int8_q
     return rc;
 }
 
-/* ConvInteger exists for unsigned weights only: the same steps around 128. */
-static void make_unsigned(struct int8_quantized *w) {
-    for (size_t i = 0; i < w->count; i++) {
-        w->q[i] = (int8_t)(uint8_t)(w->q[i] + UNSIGNED_ZERO);
-    }
-}
-
 static enum rc add_integers(struct dynamic *d, const struct int8_op *op, struct int8_quantized *w,
                             const char *ret[2], struct err *err) {
     char hint[NAME_SIZE];
     const Onnx__TensorProto *t = graph_constant(d->g, op->weights);
     struct graph_value *v = NULL;
-    int32_t type = op->kind == INT8_CONV ? GRAPH_UINT8 : GRAPH_INT8;
     snprintf(hint, sizeof(hint), "%.480s_quantized", op->weights->name);
     enum rc rc;
     if (op->kind == INT8_GEMM && op->weight_axis == 0) {
         rc = add_transposed(d, hint, w, &v, err);
     } else {
-        rc = graph_add_initializer(d->g, hint, type, t->dims, t->n_dims, w->q, w->count, &v, err);
+        rc = graph_add_initializer(d->g, hint, GRAPH_INT8, t->dims, t->n_dims, w->q, w->count, &v, err);
     }
     if (rc) {
         return rc;
     }
     ret[0] = v->name;
-    uint8_t zero = op->kind == INT8_CONV ? UNSIGNED_ZERO : 0;
+    const int8_t zero = 0;
     snprintf(hint, sizeof(hint), "%.480s_zero_point", op->weights->name);
-    rc = graph_add_initializer(d->g, hint, type, NULL, 0, &zero, 1, &v, err);
+    rc = graph_add_initializer(d->g, hint, GRAPH_INT8, NULL, 0, &zero, 1, &v, err);
     ret[1] = rc ? NULL : v->name;
     return rc;
 }
@@ -209,9 +201,6 @@ static enum rc quantize_op(struct dynamic *d, const struct int8_op *op, struct e
                                    &w, err);
     if (!rc) {
         int8_weights_quantize(w.values, w.view, w.scales, w.q);
-        if (op->kind == INT8_CONV) {
-            make_unsigned(&w);
-        }
         rc = product ? need_input(d, op->input, err) : err_memory(err);
     }
     if (!rc) {

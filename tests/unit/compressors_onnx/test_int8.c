@@ -94,6 +94,59 @@ static void a_convolutional_model_stays_near_with_every_option(void **state) {
     }
 }
 
+/* The runtime has no convolution from 8 bits to float, so even the model's output goes through 8 bits; its
+ * name must stay. */
+static void a_convolution_may_be_the_output(void **state) {
+    (void)state;
+    struct builder b;
+    struct record record;
+    static float w[FILTERS * 9];
+    const int64_t d[] = {FILTERS, 1, 3, 3};
+    const int64_t out[] = {1, FILTERS, SIDE - 2, SIDE - 2};
+    noise_fill(w, FILTERS * 9, 1, 0.5F);
+    builder_init(&b, 13);
+    builder_input(&b, "x", GRAPH_FLOAT32, image_dims, 4);
+    builder_output(&b, "y", GRAPH_FLOAT32, out, 4);
+    builder_floats(&b, "w", d, 4, w);
+    builder_node(&b, "Conv", "x w", "y");
+    size_t n = FILTERS * (SIDE - 2) * (SIDE - 2);
+    assert_true(error_of(&b, int8_static_compress, "int8:static", image_dims, 4, n, &record) < 0.03);
+    record_release(&record);
+    assert_true(error_of(&b, int8_dynamic_compress, "int8:dynamic", image_dims, 4, n, &record) < 0.03);
+    record_release(&record);
+    builder_free(&b);
+}
+
+/* Clip becomes part of the 8-bit range only where its bounds are fixed. */
+static void clips_are_kept_or_absorbed_but_never_lost(void **state) {
+    (void)state;
+    for (int fixed = 0; fixed < 2; fixed++) {
+        struct builder b;
+        struct record record;
+        static float w[FILTERS * 9];
+        const float low = 0;
+        const float high = 0.4F;
+        const int64_t d[] = {FILTERS, 1, 3, 3};
+        const int64_t out[] = {1, FILTERS, SIDE - 4, SIDE - 4};
+        const int64_t three[] = {3, 3};
+        noise_fill(w, FILTERS * 9, 1, 0.5F);
+        builder_init(&b, 13);
+        builder_input(&b, "x", GRAPH_FLOAT32, image_dims, 4);
+        builder_output(&b, "y", GRAPH_FLOAT32, out, 4);
+        builder_floats(&b, "w", d, 4, w);
+        builder_floats(&b, "low", NULL, 0, &low);
+        builder_floats(&b, "high0", NULL, 0, &high);
+        builder_node(&b, fixed ? "Identity" : "Abs", "high0", "high");
+        builder_node(&b, "Conv", "x w", "c");
+        builder_node(&b, "Clip", "c low high", "k");
+        builder_attr_ints(&b, builder_node(&b, "MaxPool", "k", "y"), "kernel_shape", three, 2);
+        size_t n = FILTERS * (SIDE - 4) * (SIDE - 4);
+        assert_true(error_of(&b, int8_static_compress, "int8:static", image_dims, 4, n, &record) < 0.03);
+        record_release(&record);
+        builder_free(&b);
+    }
+}
+
 static void static_leaves_no_float_weights_and_quantizes_the_flow(void **state) {
     (void)state;
     struct builder b;
@@ -399,6 +452,8 @@ static void weights_that_are_not_finite_are_refused_by_name(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_convolutional_model_stays_near_with_every_option),
+        cmocka_unit_test(a_convolution_may_be_the_output),
+        cmocka_unit_test(clips_are_kept_or_absorbed_but_never_lost),
         cmocka_unit_test(static_leaves_no_float_weights_and_quantizes_the_flow),
         cmocka_unit_test(the_number_of_threads_does_not_change_the_bytes),
         cmocka_unit_test(dynamic_stays_near_and_says_that_convolutions_are_slow),

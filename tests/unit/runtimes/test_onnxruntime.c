@@ -22,7 +22,7 @@ static int start(void **state) {
     (void)state;
     const struct onnxruntime_opts opts = {.shared_threads = 2};
     struct err err;
-    return onnxruntime_new(&opts, &runtime, &err);
+    return onnxruntime_new(&opts, &runtime, &err) == RC_OK ? 0 : -1;
 }
 
 static int stop(void **state) {
