@@ -128,7 +128,8 @@ static enum rc add_candidate(struct gathering *g, const struct store_configurati
     }
     json_t *result = stored_json(p->result_json);
     const json_t *memory = json_object_get(result, "memory_mib");
-    float mib = json_number_value(memory) > 0 ? (float)json_number_value(memory) : NAN;
+    float mib =
+        json_is_number(memory) && json_number_value(memory) >= 0 ? (float)json_number_value(memory) : NAN;
     json_decref(result);
     g->candidates[g->n_candidates] = (struct recommend_candidate){.id = keep(g, c->id),
                                                                   .variant = variant,

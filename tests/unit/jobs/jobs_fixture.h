@@ -184,7 +184,8 @@ static inline json_t *made_inspect(struct fixture *f) {
                      "classes", 4, "runtime", "test 1");
 }
 
-static inline json_t *made_scores(struct fixture *f, const char *label, json_t *files) {
+/* With a reference model in the job, also agreement with it. */
+static inline json_t *made_scores(struct fixture *f, const char *label, const json_t *spec, json_t *files) {
     enum { ROWS = 750 };
     float scores[ROWS][2];
     for (int i = 0; i < ROWS; i++) {
@@ -196,10 +197,18 @@ static inline json_t *made_scores(struct fixture *f, const char *label, json_t *
     snprintf(f->order + strlen(f->order), sizeof(f->order) - strlen(f->order), "%s ", label);
     double value = right_of(label) / (double)ROWS;
     /* the primary metric is not the first */
-    return json_pack("{s:s, s:{s:f, s:f}, s:i, s:i, s:[{s:s, s:s, s:i, s:i}, {s:s, s:s, s:i, s:i}], s:f}",
-                     "primary", "top1", "metrics", "f1", value, "top1", value, "examples", ROWS, "positions",
-                     ROWS, "scores", "metric", "f1", "path", "scores-top1.bin", "rows", ROWS, "columns", 1,
-                     "metric", "top1", "path", "scores-top1.bin", "rows", ROWS, "columns", 1, "seconds", 0.1);
+    json_t *result =
+        json_pack("{s:s, s:{s:f, s:f}, s:i, s:i, s:[{s:s, s:s, s:i, s:i}, {s:s, s:s, s:i, s:i}], s:f}",
+                  "primary", "top1", "metrics", "f1", value, "top1", value, "examples", ROWS, "positions",
+                  ROWS, "scores", "metric", "f1", "path", "scores-top1.bin", "rows", ROWS, "columns", 1,
+                  "metric", "top1", "path", "scores-top1.bin", "rows", ROWS, "columns", 1, "seconds", 0.1);
+    if (json_is_object(json_object_get(spec, "reference"))) {
+        json_object_set_new(json_object_get(result, "metrics"), "agreement", json_real(value));
+        json_array_append_new(json_object_get(result, "scores"),
+                              json_pack("{s:s, s:s, s:i, s:i}", "metric", "agreement", "path",
+                                        "scores-top1.bin", "rows", ROWS, "columns", 1));
+    }
+    return result;
 }
 
 static inline json_t *made_scenario(struct fixture *f, const char *file, double us, double per_s,
@@ -247,7 +256,7 @@ static inline json_t *result_body(struct fixture *f, const json_t *job) {
     json_t *files = json_array(), *result;
     result = strcmp(kind, "inspect") == 0    ? made_inspect(f)
              : strcmp(kind, "compress") == 0 ? made_compress(f, label, files)
-             : strcmp(kind, "evaluate") == 0 ? made_scores(f, label, files)
+             : strcmp(kind, "evaluate") == 0 ? made_scores(f, label, json_object_get(job, "spec"), files)
                                              : made_profile(f, label, json_object_get(job, "spec"), files);
     assert_non_null(result);
     return json_pack("{s:O, s:o, s:o}", "token", json_object_get(job, "token"), "result", result, "files",

@@ -78,6 +78,26 @@ static void study_gives_what_a_question_leaves_open(void **state) {
     json_decref(answer);
 }
 
+/* A later study that needs no agreement has evaluations without it; the same study again needs the first. */
+static void evaluation_that_shows_the_floor_is_used_again(void **state) {
+    struct fixture *f = *state;
+    static const char *const floors[] = {"agreement>=0.9", "relative>=0.9", "agreement>=0.9"};
+    for (int i = 0; i < 3; i++) {
+        char more[200];
+        snprintf(more, sizeof(more),
+                 ", \"recipes\": [\"int8:static\"], \"evaluate\": \"all\", \"floors\": [\"%s\"]", floors[i]);
+        json_t *study = fixture_study(f, more);
+        fixture_run(f);
+        json_t *view = fixture_view(f, id_of(study)), *answer = NULL;
+        FINE(answer_get(f->jobs, text_at(view, "recommendation"), &answer, err));
+        assert_string_equal(text_at(answer, "status"), "ok");
+        assert_string_equal(text_at(json_object_get(answer, "choice"), "recipe"), "int8:static,act=u8");
+        json_decref(answer);
+        json_decref(view);
+        json_decref(study);
+    }
+}
+
 static void model_can_be_asked_about_without_a_study(void **state) {
     struct fixture *f = *state;
     finished_study(f);
@@ -236,6 +256,7 @@ int main(void) {
         T(stored_answer_never_changes),
         T(new_question_over_the_same_figures_gives_a_new_answer_without_work),
         T(study_gives_what_a_question_leaves_open),
+        T(evaluation_that_shows_the_floor_is_used_again),
         T(model_can_be_asked_about_without_a_study),
         T(price_turns_machine_hours_into_dollars),
         T(question_about_nothing_is_refused),
