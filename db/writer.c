@@ -49,14 +49,21 @@ static void run_request(struct writer *w, struct request *r) {
     arena_free(tx.arena);
 }
 
-/* One transaction over the batch. If it cannot be committed, everything in it failed. */
-static void run_batch(struct writer *w, struct request *batch) {
+/* One transaction over the batch; true when it changed something. If it cannot be committed, everything in it
+ * failed. */
+static bool run_batch(struct writer *w, struct request *batch) {
     struct err err = {0};
+    bool changed = false;
     enum rc rc = sql_text_run(w->sql, "BEGIN IMMEDIATE", &err);
-    if (rc == RC_OK) {
-        for (struct request *r = batch; r; r = r->next) {
-            run_request(w, r);
+    for (struct request *r = batch; rc == RC_OK && r; r = r->next) {
+        int64_t before = sqlite3_total_changes64(w->sql->handle);
+        run_request(w, r);
+        changed = changed || (r->rc == RC_OK && sqlite3_total_changes64(w->sql->handle) != before);
+        if (sqlite3_get_autocommit(w->sql->handle)) { /* a full disk: SQLite has rolled back all of it */
+            rc = err_set(&err, RC_IO, "the transaction was given up: %s", r->err ? r->err->text : "");
         }
+    }
+    if (rc == RC_OK) {
         rc = sql_text_run(w->sql, "COMMIT", &err);
         if (rc != RC_OK) {
             sql_try(w->sql, "ROLLBACK");
@@ -65,6 +72,7 @@ static void run_batch(struct writer *w, struct request *batch) {
     for (struct request *r = batch; rc != RC_OK && r; r = r->next) {
         r->rc = err_set(r->err, rc, "%s", err.text);
     }
+    return changed && rc == RC_OK;
 }
 
 /* Called with the mutex held: detaches up to BATCH_MAX requests. */
@@ -94,9 +102,7 @@ static void *writer_main(void *user) {
         }
         struct request *batch = take(w);
         pthread_mutex_unlock(&w->mutex);
-        int64_t before = sqlite3_total_changes64(w->sql->handle);
-        run_batch(w, batch);
-        if (sqlite3_total_changes64(w->sql->handle) != before) {
+        if (run_batch(w, batch)) {
             w->on_commit(w->user);
         }
         pthread_mutex_lock(&w->mutex);

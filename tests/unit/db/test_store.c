@@ -5,6 +5,7 @@
 
 #include "core/base/asset.h"
 #include "db/migrate.h"
+#include "db/sql.h"
 #include "db/store_answers.h"
 #include "db/store_models.h"
 #include "tests/unit/db/store_fixture.h"
@@ -52,6 +53,7 @@ enum { THREADS = 8, EACH = 50 };
 struct adder {
     struct fixture *f;
     int first;
+    bool acknowledged[EACH];
 };
 
 static void *add_many(void *user) {
@@ -70,7 +72,7 @@ static void writes_of_many_threads_share_transactions_and_keep_apart(void **stat
     struct adder adders[THREADS];
     uint64_t before = store_changes(f->store);
     for (int i = 0; i < THREADS; i++) {
-        adders[i] = (struct adder){f, i * EACH};
+        adders[i] = (struct adder){.f = f, .first = i * EACH};
         assert_int_equal(pthread_create(&threads[i], NULL, add_many, &adders[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) {
@@ -82,14 +84,58 @@ static void writes_of_many_threads_share_transactions_and_keep_apart(void **stat
     assert_true(store_changes(f->store) - before <= THREADS * EACH * 4 / 5);
 }
 
-static void write_without_a_change_wakes_nobody(void **state) {
+static void write_that_changes_nothing_or_is_refused_wakes_nobody(void **state) {
     struct fixture *f = *state;
     assert_int_equal(fixture_write(f, add_dataset, &(struct numbered){1, false}), RC_OK);
     uint64_t seen = store_changes(f->store);
     assert_int_equal(fixture_write(f, add_dataset, &(struct numbered){1, false}), RC_OK);
     assert_int_equal(store_changes(f->store), seen);
+    assert_int_equal(fixture_write(f, add_dataset, &(struct numbered){2, true}), RC_INPUT);
+    assert_int_equal(store_changes(f->store), seen);
     assert_int_equal(store_wait_change(f->store, seen, 1), seen);
     assert_int_equal(store_wait_change(f->store, seen - 1, 60000), seen);
+}
+
+/* What SQLite does by itself when the disk is full. */
+static enum rc give_up_the_transaction(struct store_tx *tx, void *user, struct err *err) {
+    (void)user;
+    sql_try(tx->sql, "ROLLBACK");
+    return err_set(err, RC_IO, "the disk is full");
+}
+
+static void *give_up_many(void *user) {
+    struct adder *a = user;
+    for (int i = 0; i < EACH; i++) {
+        assert_int_equal(fixture_write(a->f, give_up_the_transaction, NULL), RC_IO);
+    }
+    return NULL;
+}
+
+/* Numbers whose write was acknowledged. */
+static void *add_what_can_be(void *user) {
+    struct adder *a = user;
+    for (int i = 0; i < EACH; i++) {
+        struct numbered n = {a->first + i, false};
+        a->acknowledged[i] = fixture_write(a->f, add_dataset, &n) == RC_OK;
+    }
+    return NULL;
+}
+
+static void transaction_that_sqlite_gave_up_is_acknowledged_to_none_of_its_writers(void **state) {
+    struct fixture *f = *state;
+    pthread_t threads[THREADS];
+    struct adder adders[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        adders[i] = (struct adder){.f = f, .first = i * EACH};
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, i == 0 ? give_up_many : add_what_can_be, &adders[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    for (int i = EACH; i < THREADS * EACH; i++) {
+        assert_int_equal(has_dataset(f->store, i), adders[i / EACH].acknowledged[i % EACH]);
+    }
 }
 
 static void count_calls(void *user) {
@@ -260,7 +306,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(failed_write_leaves_nothing_behind),
         T(writes_of_many_threads_share_transactions_and_keep_apart),
-        T(write_without_a_change_wakes_nobody),
+        T(write_that_changes_nothing_or_is_refused_wakes_nobody),
+        T(transaction_that_sqlite_gave_up_is_acknowledged_to_none_of_its_writers),
         T(change_is_told_after_it_is_there),
         T(acknowledged_rows_survive_kill_9),
         T(second_opener_is_refused_while_the_first_lives),
