@@ -268,8 +268,8 @@ static enum rc explain_qualified(const struct recommend_question *q, const struc
     return buf_printf(out, err, "meets everything; costs %.2fx the choice", ratio);
 }
 
-enum rc explain_candidate(const struct recommend_question *q, const struct recommend_outcome *o,
-                          uint32_t candidate, struct buf *out, struct err *err) {
+static enum rc explain_place(const struct recommend_question *q, const struct recommend_outcome *o,
+                             uint32_t candidate, struct buf *out, struct err *err) {
     const struct recommend_verdict *v = &o->verdicts[candidate];
     if (v->place == PLACE_QUALIFIES) {
         return explain_qualified(q, o, candidate, out, err);
@@ -284,6 +284,40 @@ enum rc explain_candidate(const struct recommend_question *q, const struct recom
         return explain_dearer(q, o, candidate, out, err);
     }
     return explain_limit(q, o, candidate, v->limit, out, err);
+}
+
+/* The uncompressed model on the same machine with the same settings. */
+static uint32_t uncompressed_twin(const struct recommend_question *q, uint32_t candidate) {
+    const struct recommend_candidate *c = &q->candidates[candidate];
+    for (uint32_t i = 0; i < q->candidate_count; i++) {
+        const struct recommend_candidate *b = &q->candidates[i];
+        if (q->variants[b->variant].is_baseline && b->machine == c->machine && b->instances == c->instances &&
+            b->threads == c->threads && b->batch == c->batch) {
+            return i;
+        }
+    }
+    return RECOMMEND_NONE;
+}
+
+/* Compression that makes a model slower is a trap, and said to be one, with the compressor's reason. */
+static enum rc explain_trap(const struct recommend_question *q, const struct recommend_outcome *o,
+                            uint32_t candidate, struct buf *out, struct err *err) {
+    const struct recommend_variant *v = &q->variants[q->candidates[candidate].variant];
+    uint32_t twin = v->is_baseline ? RECOMMEND_NONE : uncompressed_twin(q, candidate);
+    double high = twin == RECOMMEND_NONE ? INFINITY : o->verdicts[twin].cost.high;
+    if (!(o->verdicts[candidate].cost.low > high)) { /* also where a cost is not known */
+        return RC_OK;
+    }
+    double ratio = o->verdicts[candidate].cost.value / o->verdicts[twin].cost.value;
+    enum rc rc = buf_printf(
+        out, err, "; slower than the uncompressed model: %.2fx its cost with the same settings", ratio);
+    return rc == RC_OK && v->note ? buf_printf(out, err, " (%s)", v->note) : rc;
+}
+
+enum rc explain_candidate(const struct recommend_question *q, const struct recommend_outcome *o,
+                          uint32_t candidate, struct buf *out, struct err *err) {
+    enum rc rc = explain_place(q, o, candidate, out, err);
+    return rc == RC_OK ? explain_trap(q, o, candidate, out, err) : rc;
 }
 
 enum rc explain_rejected(const struct recommend_question *q, const struct recommend_outcome *o,

@@ -43,6 +43,7 @@ struct recommend_variant {
     const struct accuracy
         *accuracies; /* [accuracy_count], the primary metric first; none: not evaluated (yet) */
     size_t accuracy_count;
+    const char *note; /* what its compressor said about speed or size; NULL */
 };
 
 struct recommend_candidate { /* a configuration with a profile */

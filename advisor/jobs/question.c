@@ -239,6 +239,14 @@ static const char *failure_of(struct gathering *g, const struct store_variant *v
     return NULL;
 }
 
+/* The first note of the compressor, borrowed from the question's memory. */
+static const char *note_of(struct gathering *g, const struct store_variant *v) {
+    json_t *result = stored_json(v->result_json);
+    const char *note = keep(g, json_string_value(json_array_get(json_object_get(result, "notes"), 0)));
+    json_decref(result);
+    return note;
+}
+
 static enum rc gather_variant(struct gathering *g, const struct store_variant *v,
                               struct recommend_variant *ret, struct question_variant *extra, uint32_t index,
                               struct err *err) {
@@ -260,6 +268,7 @@ static enum rc gather_variant(struct gathering *g, const struct store_variant *v
                                       .steps = baseline ? 0 : (uint32_t)recipe.n_steps,
                                       .is_baseline = baseline,
                                       .failure = failure_of(g, v, g->n_candidates > before),
+                                      .note = note_of(g, v),
                                       .size_bytes = (uint64_t)v->bytes};
     return ret->id && ret->recipe ? RC_OK : err_memory(err);
 }
