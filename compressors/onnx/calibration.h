@@ -2,7 +2,7 @@
  *
  * The activations become outputs of a copy of the graph. Batches run side by side on single-threaded runs of
  * one session, and the statistics do not depend on order, so the result is the same for any number of
- * threads. Memory: the model twice, and for each thread one batch of the watched activations (at most
+ * threads. Memory: the model three times, and for each thread one batch of the watched activations (at most
  * CALIBRATION_BATCH_BYTES, one example where that is more) and one set of statistics.
  *
  * Examples are taken in the dataset's order (a random sample) in rounds. When a further round moved no range
