@@ -44,7 +44,7 @@ static void set(struct scene *s, const char *floor, const char *budget) {
     s->accuracies[3] = counted(9170, 20, 308, 502);
     for (uint32_t i = 0; i < 4; i++) {
         s->variants[i] = (struct recommend_variant){recipes[i], recipes[i],        i != 0, i == 0, NULL,
-                                                    1000,       &s->accuracies[i], 1};
+                                                    1000,       &s->accuracies[i], 1,      NULL};
         s->candidates[i] = (struct recommend_candidate){.id = "cfg",
                                                         .variant = i,
                                                         .instances = 1,

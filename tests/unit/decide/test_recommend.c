@@ -420,7 +420,7 @@ static void by_hand(struct hand *h, const char *floor, const char *budget) {
     h->accuracies[3] = counted(9170, 20, 308, 502);
     for (uint32_t i = 0; i < 4; i++) {
         h->variants[i] = (struct recommend_variant){recipes[i], recipes[i],        i != 0, i == 0, NULL,
-                                                    1000,       &h->accuracies[i], 1};
+                                                    1000,       &h->accuracies[i], 1,      NULL};
         h->candidates[i] = candidate(i, per_s[i], us[i]);
     }
     h->q = (struct recommend_question){h->floors,   0, h->budgets,  0, 0.95,          NAN,
