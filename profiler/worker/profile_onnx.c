@@ -1,9 +1,9 @@
 /* profile_onnx.c -- an ONNX configuration ready to be measured: one session an instance, opened by a thread
  * that is pinned to the instance's cores, so that the session's pool inherits them.
  *
- * Idle pool threads spin (the runtime's default). Instances with one thread have no pool; instances with more
- * have their cores for themselves, so that a spinning pool takes nothing from another. With one instance of
- * two threads, spinning against sleeping: see tests/bench/worker. */
+ * Idle pool threads spin (the runtime's default, which a service that owns its cores would use). Instances
+ * with one thread have no pool. Instances with more have their cores for themselves, so that a spinning pool
+ * takes nothing from another; that is why a configuration may not use more threads than there are cores. */
 #include <stdlib.h>
 #include <string.h>
 
