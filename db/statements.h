@@ -66,7 +66,8 @@
       "INSERT INTO targets (id, name, machine_type, fingerprint_json, last_seen_ms, created_ms) "            \
       "VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (id) DO UPDATE SET "                                      \
       "fingerprint_json = excluded.fingerprint_json, last_seen_ms = excluded.last_seen_ms")                  \
-    X(TARGET_SEEN, "UPDATE targets SET last_seen_ms = ?2 WHERE id = ?1 AND last_seen_ms < ?2 - 10000")       \
+    X(TARGET_SEEN, "UPDATE targets SET last_seen_ms = ?2 WHERE id = ?1 "                                     \
+                   "AND abs(last_seen_ms - ?2) > 10000")                                                     \
     X(TARGET_GET, "SELECT id, name, machine_type, fingerprint_json, last_seen_ms, created_ms "               \
                   "FROM targets WHERE id = ?1")                                                              \
     X(TARGETS_LIST, "SELECT id, name, machine_type, fingerprint_json, last_seen_ms, created_ms "             \
@@ -169,6 +170,8 @@
       "lease_until_ms = NULL, finished_ms = ?8 WHERE id = ?1 AND token = ?2 AND state = 'running'")          \
     X(JOBS_EXPIRED, "UPDATE jobs SET state = 'queued', lease_until_ms = NULL, fraction = 0, text = NULL "    \
                     "WHERE state = 'running' AND lease_until_ms < ?1")                                       \
+    X(JOBS_LIMIT_LEASES, "UPDATE jobs SET lease_until_ms = ?1 + ?2 "                                         \
+                         "WHERE state = 'running' AND lease_until_ms > ?1 + ?2 + ?3")                        \
     X(JOBS_OF_TARGET, "UPDATE jobs SET state = 'queued', lease_until_ms = NULL, fraction = 0, text = NULL "  \
                       "WHERE state = 'running' AND target = ?1")                                             \
     X(JOBS_CANCEL,                                                                                           \

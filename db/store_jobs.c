@@ -194,6 +194,12 @@ enum rc store_jobs_requeue_expired(struct store_tx *tx, int64_t *requeued, struc
     return sql_run(tx, SQL_JOBS_EXPIRED, ARGS(INT(store_tx_now_ms(tx))), requeued, err);
 }
 
+enum rc store_jobs_limit_leases(struct store_tx *tx, int64_t lease_ms, struct err *err) {
+    enum { SLACK_MS = 60 * 1000 }; /* a lease given before lease_ms was made smaller is no error */
+    return sql_run(tx, SQL_JOBS_LIMIT_LEASES, ARGS(INT(store_tx_now_ms(tx)), INT(lease_ms), INT(SLACK_MS)),
+                   NULL, err);
+}
+
 enum rc store_jobs_requeue_target(struct store_tx *tx, const char *target, struct err *err) {
     return sql_run(tx, SQL_JOBS_OF_TARGET, ARGS(TEXT(target)), NULL, err);
 }

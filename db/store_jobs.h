@@ -75,6 +75,8 @@ MUST_USE enum rc store_job_fail(struct store_tx *tx, const char *id, int64_t tok
 
 /* Requeues running jobs whose lease has passed. */
 MUST_USE enum rc store_jobs_requeue_expired(struct store_tx *tx, int64_t *requeued, struct err *err);
+/* Shortens leases that a clock which was set back made far longer than lease_ms. */
+MUST_USE enum rc store_jobs_limit_leases(struct store_tx *tx, int64_t lease_ms, struct err *err);
 /* Requeues what `target` was running: it has started anew. */
 MUST_USE enum rc store_jobs_requeue_target(struct store_tx *tx, const char *target, struct err *err);
 /* Cancels unfinished jobs of `study` that no other open study needs. */

@@ -158,7 +158,7 @@ static enum rc worth_claiming(struct jobs *j, const char *target, bool *ret, str
         rc = store_job_waits(tx, target, ret, err);
     }
     if (rc == RC_OK) {
-        *ret = *ret || t.last_seen_ms < store_tx_now_ms(tx) - SEEN_EVERY_MS;
+        *ret = *ret || llabs(t.last_seen_ms - store_tx_now_ms(tx)) > SEEN_EVERY_MS;
     }
     store_read_end(tx);
     return rc;

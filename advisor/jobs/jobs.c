@@ -39,8 +39,14 @@ struct store *jobs_store(struct jobs *j) {
     return j->store;
 }
 
+struct requeuing {
+    int64_t lease_ms, requeued;
+};
+
 static enum rc requeue(struct store_tx *tx, void *user, struct err *err) {
-    return store_jobs_requeue_expired(tx, user, err);
+    struct requeuing *r = user;
+    enum rc rc = store_jobs_limit_leases(tx, r->lease_ms, err);
+    return rc == RC_OK ? store_jobs_requeue_expired(tx, &r->requeued, err) : rc;
 }
 
 /* Ids of the open studies, copied out of the transaction; free() them and the list. */
@@ -66,32 +72,35 @@ static enum rc open_studies(struct store *s, char ***ret, size_t *n, struct err 
 }
 
 enum rc jobs_step(struct jobs *j, struct err *err) {
+    struct err first = {0};
     char **ids = NULL;
     size_t n = 0;
-    int64_t requeued = 0;
-    enum rc rc = store_write(j->store, requeue, &requeued, err);
-    if (rc == RC_OK && requeued > 0) {
-        log_event(LOG_WARN, "leases_lost", "jobs=%lld", (long long)requeued);
+    struct requeuing r = {.lease_ms = j->lease_ms};
+    enum rc rc = store_write(j->store, requeue, &r, err);
+    if (rc == RC_OK && r.requeued > 0) {
+        log_event(LOG_WARN, "leases_lost", "jobs=%lld", (long long)r.requeued);
     }
     if (rc == RC_OK) {
         rc = open_studies(j->store, &ids, &n, err);
     }
     for (size_t i = 0; ids && i < n && ids[i]; i++) {
-        if (rc == RC_OK && !atomic_load(&j->stopping)) {
-            rc = planner_advance(j->store, ids[i], err);
+        struct err why = {0};
+        bool go_on = rc == RC_OK && !atomic_load(&j->stopping);
+        if (go_on && planner_advance(j->store, ids[i], &why) != RC_OK && first.rc == RC_OK) {
+            first = why; /* the other studies go on */
         }
         free(ids[i]);
     }
     free(ids);
-    return rc;
+    return rc == RC_OK && first.rc != RC_OK ? err_set(err, first.rc, "%s", first.text) : rc;
 }
 
 static void collect_blobs(struct jobs *j) {
     int64_t now_ms = store_now_ms(j->store);
     uint64_t removed = 0;
     struct err err;
-    if (now_ms < j->next_collect_ms) {
-        return;
+    if (now_ms < j->next_collect_ms && j->next_collect_ms - now_ms <= j->collect_ms) {
+        return; /* else the clock was set back */
     }
     j->next_collect_ms = now_ms + j->collect_ms;
     if (store_blobs_collect(j->store, BLOB_AGE_MS, &removed, &err) == RC_OK && removed > 0) {

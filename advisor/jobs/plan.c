@@ -47,6 +47,8 @@ static enum rc machine_types(struct store_tx *tx, const struct work_study *s, js
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
         recent_ms = targets[i].last_seen_ms > recent_ms ? targets[i].last_seen_ms : recent_ms;
     }
+    int64_t now_ms = store_tx_now_ms(tx);
+    recent_ms = recent_ms < now_ms ? recent_ms : now_ms; /* later than now: the clock was set back */
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
         bool online = targets[i].last_seen_ms >= recent_ms - ONLINE_MS;
         if (any ? online : holds(asked, targets[i].id)) {

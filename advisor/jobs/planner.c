@@ -380,7 +380,8 @@ enum rc planner_advance(struct store *s, const char *study, struct err *err) {
         rc = decide(s, study, r.s.request, err);
     }
     work_study_release(&r.s);
-    if (rc == RC_INPUT || rc == RC_UNSUPPORTED || rc == RC_NOT_FOUND || rc == RC_INTERNAL) {
+    if (rc == RC_INPUT || rc == RC_UNSUPPORTED || rc == RC_NOT_FOUND || rc == RC_TOO_LARGE ||
+        rc == RC_SAMPLE || rc == RC_INTERNAL) {
         struct failure f = {study, *err}; /* it would fail again the same way */
         log_event(LOG_ERROR, "study_failed", "study=%s code=%s", study, rc_name(rc));
         rc = store_write(s, give_up, &f, err);

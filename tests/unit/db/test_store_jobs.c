@@ -242,6 +242,24 @@ static void heartbeat_keeps_the_lease(void **state) {
     assert_int_equal(beat(f, "job_1", token), RC_CONFLICT);
 }
 
+static enum rc do_limit(struct store_tx *tx, void *user, struct err *err) {
+    (void)user;
+    return store_jobs_limit_leases(tx, LEASE_MS, err);
+}
+
+static void lease_ends_in_time_though_the_clock_was_set_back(void **state) {
+    struct fixture *f = *state;
+    add(f, "job_1", "k1");
+    int64_t token = claim(f, "job_1");
+    assert_int_equal(fixture_write(f, do_limit, NULL), RC_OK);
+    later(f, -3600 * 1000);
+    assert_int_equal(fixture_write(f, do_limit, NULL), RC_OK);
+    later(f, LEASE_MS - 1);
+    assert_int_equal(beat(f, "job_1", token), RC_OK);
+    later(f, LEASE_MS + 1);
+    state_is(f, "job_1", "queued");
+}
+
 static void unknown_job_is_not_found(void **state) {
     struct fixture *f = *state;
     assert_int_equal(finish(f, "job_9", 1), RC_NOT_FOUND);
@@ -348,6 +366,7 @@ int main(void) {
         T(result_of_a_lost_lease_is_refused_and_the_winner_may_repeat),
         T(repeated_result_does_not_replace_the_first),
         T(heartbeat_keeps_the_lease),
+        T(lease_ends_in_time_though_the_clock_was_set_back),
         T(unknown_job_is_not_found),
         T(third_crash_makes_the_job_dead_with_its_log),
         T(lost_leases_and_abandoned_work_do_not_count_as_crashes),

@@ -1,3 +1,4 @@
+#include "db/store_studies.h"
 #include "tests/unit/jobs/jobs_fixture.h"
 
 #define RECIPES                                                                                              \
@@ -174,6 +175,23 @@ static void lost_lease_is_given_to_the_next_claim_and_the_late_result_refused(vo
     json_decref(study);
 }
 
+static enum rc break_plan(struct store_tx *tx, void *user, struct err *err) {
+    return store_study_plan(tx, user, "{", err);
+}
+
+static void study_that_cannot_be_read_does_not_hold_up_the_others(void **state) {
+    struct fixture *f = *state;
+    struct err why = {0};
+    json_t *broken = fixture_study(f, RECIPES), *fine = fixture_study(f, RECIPES);
+    FINE(store_write(jobs_store(f->jobs), break_plan, (char *)(uintptr_t)id_of(broken), err));
+    assert_int_not_equal(jobs_step(f->jobs, &why), RC_OK);
+    json_t *job = fixture_claim(f, f->target);
+    assert_non_null(job);
+    json_decref(job);
+    json_decref(fine);
+    json_decref(broken);
+}
+
 static void cancelled_study_drops_its_work_and_tells_the_worker(void **state) {
     struct fixture *f = *state;
     json_t *study = fixture_study(f, RECIPES), *view = NULL, *answer = NULL;
@@ -289,6 +307,7 @@ int main(void) {
         T(worker_that_crashes_three_times_is_given_up_with_its_log),
         T(study_goes_on_after_the_service_was_killed_at_any_step),
         T(lost_lease_is_given_to_the_next_claim_and_the_late_result_refused),
+        T(study_that_cannot_be_read_does_not_hold_up_the_others),
         T(cancelled_study_drops_its_work_and_tells_the_worker),
         T(work_shared_with_another_study_survives_a_cancellation),
         T(machines_of_two_kinds_get_the_activations_that_suit_each),
