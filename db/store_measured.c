@@ -1,4 +1,6 @@
 /* Evaluations and profiles (store_work.h). */
+#include <math.h>
+
 #include "db/sql.h"
 #include "db/store_work.h"
 
@@ -118,10 +120,11 @@ static enum rc add_figures(struct store_tx *tx, const char *profile, const struc
 enum rc store_profile_add(struct store_tx *tx, const struct store_profile *p,
                           const struct store_profile_parts *parts, struct err *err) {
     int64_t added = 0;
-    enum rc rc =
-        sql_run(tx, SQL_PROFILE_ADD,
-                ARGS(TEXT(p->id), TEXT(p->configuration), TEXT(p->result_json), INT(store_tx_now_ms(tx))),
-                &added, err);
+    enum rc rc = sql_run(tx, SQL_PROFILE_ADD,
+                         ARGS(TEXT(p->id), TEXT(p->configuration),
+                              isnan(p->memory_mib) ? TEXT(NULL) : REAL(p->memory_mib), TEXT(p->result_json),
+                              INT(store_tx_now_ms(tx))),
+                         &added, err);
     if (rc != RC_OK || !added) {
         return rc;
     }
@@ -189,6 +192,17 @@ enum rc store_profile_samples(struct store_tx *tx, const char *id, const char *s
     return sql_end(&rows, err);
 }
 
+static void read_figures(struct sql_rows *r, struct store_figures *f) {
+    f->scenario = sql_text(r);
+    f->confidence = sql_real(r);
+    f->latency = sql_bytes(r, &f->latency_size);
+    f->per_s = sql_real(r);
+    f->low = sql_real(r);
+    f->high = sql_real(r);
+    f->log_error = sql_real(r);
+    f->freedom = sql_int(r);
+}
+
 enum rc store_profile_figures(struct store_tx *tx, const char *id, const char *scenario, double confidence,
                               struct store_figures *ret, struct err *err) {
     struct sql_rows rows;
@@ -197,14 +211,7 @@ enum rc store_profile_figures(struct store_tx *tx, const char *id, const char *s
     if (rc != RC_OK) {
         return rc;
     }
-    ret->scenario = sql_text(&rows);
-    ret->confidence = sql_real(&rows);
-    ret->latency = sql_bytes(&rows, &ret->latency_size);
-    ret->per_s = sql_real(&rows);
-    ret->low = sql_real(&rows);
-    ret->high = sql_real(&rows);
-    ret->log_error = sql_real(&rows);
-    ret->freedom = sql_int(&rows);
+    read_figures(&rows, ret);
     return sql_end(&rows, err);
 }
 
@@ -219,6 +226,43 @@ enum rc store_profile_counters(struct store_tx *tx, const char *id, struct store
         if (c) {
             c->name = sql_text(&rows);
             c->value = sql_real(&rows);
+            count++;
+        }
+    }
+    *ret = items;
+    *n = count;
+    return sql_end(&rows, err);
+}
+
+static void read_measured(struct sql_rows *r, struct store_measured *m) {
+    struct store_configuration *c = &m->configuration;
+    c->id = sql_text(r);
+    c->variant = sql_text(r);
+    c->machine_type = sql_text(r);
+    c->instances = sql_int(r);
+    c->threads = sql_int(r);
+    c->batch = sql_int(r);
+    c->created_ms = sql_int(r);
+    m->profile = sql_text(r);
+    bool known = !sql_is_null(r);
+    m->memory_mib = sql_real(r);
+    if (!known) {
+        m->memory_mib = NAN;
+    }
+    read_figures(r, &m->figures);
+}
+
+enum rc store_measured_of_variant(struct store_tx *tx, const char *variant, const char *scenario,
+                                  double confidence, struct store_measured **ret, size_t *n,
+                                  struct err *err) {
+    struct sql_rows rows;
+    void *items = NULL;
+    size_t count = 0;
+    sql_query(tx, SQL_MEASURED_OF_VARIANT, ARGS(TEXT(variant), TEXT(scenario), REAL(confidence)), &rows);
+    while (sql_next(&rows)) {
+        struct store_measured *m = sql_grow(&rows, &items, count, sizeof(*m));
+        if (m) {
+            read_measured(&rows, m);
             count++;
         }
     }

@@ -84,6 +84,7 @@ MUST_USE enum rc store_accuracies(struct store_tx *tx, const char *evaluation, c
 
 struct store_profile {
     const char *id, *configuration, *result_json;
+    double memory_mib; /* NAN = not known; written, not read back: store_measured has it */
     int64_t created_ms;
 };
 
@@ -128,3 +129,16 @@ MUST_USE enum rc store_profile_counters(struct store_tx *tx, const char *id, str
 /* Newest first. */
 MUST_USE enum rc store_profiles_of_configuration(struct store_tx *tx, const char *configuration,
                                                  struct store_profile **ret, size_t *n, struct err *err);
+
+/* A configuration with its newest profile. */
+struct store_measured {
+    struct store_configuration configuration;
+    const char *profile;
+    double memory_mib;            /* NAN = not known */
+    struct store_figures figures; /* latency NULL: not at that confidence */
+};
+
+/* All measured configurations of a variant, with the figures of a scenario at a confidence. */
+MUST_USE enum rc store_measured_of_variant(struct store_tx *tx, const char *variant, const char *scenario,
+                                           double confidence, struct store_measured **ret, size_t *n,
+                                           struct err *err);

@@ -67,9 +67,18 @@ static json_t *latency_json(const struct latency *l) {
     return object;
 }
 
-/* Single-stream figures as the worker reported them. */
-static json_t *single_stream_json(const char *result_json) {
-    json_t *result = stored_json(result_json);
+/* Single-stream figures as the worker reported them; null where they cannot be had. */
+static json_t *single_stream_json(const struct question *q, uint32_t candidate) {
+    struct store_tx *tx;
+    struct store_profile p;
+    json_t *result = NULL;
+    if (store_read_begin(q->store, &tx, NULL) != RC_OK) {
+        return json_null();
+    }
+    if (store_profile_get(tx, q->candidates[candidate].profile, &p, NULL) == RC_OK) {
+        result = stored_json(p.result_json);
+    }
+    store_read_end(tx);
     json_t *latency =
         json_object_get(json_object_get(json_object_get(result, "scenarios"), "single-stream"), "latency_us");
     json_t *copy = json_is_object(latency) ? json_incref(latency) : json_null();
@@ -124,7 +133,7 @@ enum rc answer_candidate(const struct question *q, const struct recommend_outcom
                   "batch", (int)c->batch, "machine_type", m->id, "machine", m->name, "accuracy", accuracy);
     json_t *figures = json_pack(
         "{s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o, s:o}", "latency_us", latency_json(&c->latency),
-        "single_stream_us", single_stream_json(q->candidates[candidate].result_json), "throughput_per_s",
+        "single_stream_us", single_stream_json(q, candidate), "throughput_per_s",
         stored_number(c->throughput.per_s), "memory_mib", stored_number((double)c->memory_mib), "size_bytes",
         (json_int_t)v->size_bytes, o->in_usd ? "usd_per_million" : "machine_hours_per_million",
         cost_json(cost), "provenance", "measured", "evidence", evidence_json(q, candidate), "reason", reason);

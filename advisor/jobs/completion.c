@@ -379,6 +379,9 @@ static enum rc store_profile(struct store_tx *tx, const struct completion *c, st
     struct store_profile p = {.id = subject(c, "profile"),
                               .configuration = subject(c, "configuration"),
                               .result_json = c->result_text};
+    const json_t *memory = json_object_get(c->result, "memory_mib");
+    double mib = json_is_number(memory) ? json_number_value(memory) : NAN;
+    p.memory_mib = isfinite(mib) && mib >= 0 ? mib : NAN;
     struct store_profile_parts parts = {c->samples,   c->figures,   c->counters,
                                         c->n_samples, c->n_figures, c->n_counters};
     return store_profile_add(tx, &p, &parts, err);

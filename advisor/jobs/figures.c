@@ -323,8 +323,7 @@ enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, doub
     return rc;
 }
 
-static enum rc unpack_figures(const struct store_figures *row, struct figures_scenario *ret,
-                              struct err *err) {
+enum rc figures_unpack(const struct store_figures *row, struct figures_scenario *ret, struct err *err) {
     ret->throughput = (struct throughput){.per_s = row->per_s,
                                           .low = row->low,
                                           .high = row->high,
@@ -348,7 +347,7 @@ enum rc figures_scenario(struct store *s, const char *profile, const char *scena
     rc = store_profile_figures(tx, profile, scenario, confidence, &row, err);
     bool stored = rc == RC_OK;
     if (stored) {
-        rc = unpack_figures(&row, ret, err);
+        rc = figures_unpack(&row, ret, err);
     } else if (rc == RC_NOT_FOUND) {
         rc = store_profile_samples(tx, profile, scenario, &samples, err);
     }

@@ -40,6 +40,10 @@ struct figures_scenario {
     struct throughput throughput;
 };
 
+/* From a row of the store. RC_INPUT: it is not one. */
+MUST_USE enum rc figures_unpack(const struct store_figures *row, struct figures_scenario *ret,
+                                struct err *err);
+
 /* Of `scenario` of a profile at `confidence`. RC_NOT_FOUND: not measured. */
 MUST_USE enum rc figures_scenario(struct store *s, const char *profile, const char *scenario,
                                   double confidence, struct figures_scenario *ret, struct err *err);

@@ -30,6 +30,8 @@ struct gathering {
     struct recommend_candidate *candidates;
     struct question_candidate *extras;
     size_t n_candidates, capacity;
+    const char *asked_machine; /* that wanted() answered last */
+    bool asked_is_wanted;
 };
 
 static const char *keep(struct gathering *g, const char *text) {
@@ -116,52 +118,60 @@ static enum rc room_for_candidate(struct gathering *g, struct err *err) {
     return RC_OK;
 }
 
-static enum rc add_candidate(struct gathering *g, const struct store_configuration *c,
-                             const struct store_profile *p, uint32_t variant, struct err *err) {
+static enum rc add_candidate(struct gathering *g, const struct store_measured *m, uint32_t variant,
+                             struct err *err) {
+    const struct store_configuration *c = &m->configuration;
+    struct figures_scenario f = {0};
     uint32_t machine = 0;
     enum rc rc = machine_index(g, c->machine_type, &machine, err);
     if (rc == RC_OK) {
         rc = room_for_candidate(g, err);
     }
+    if (rc == RC_OK && m->figures.latency) {
+        rc = figures_unpack(&m->figures, &f, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
-    json_t *result = stored_json(p->result_json);
-    const json_t *memory = json_object_get(result, "memory_mib");
-    float mib =
-        json_is_number(memory) && json_number_value(memory) >= 0 ? (float)json_number_value(memory) : NAN;
-    json_decref(result);
-    g->candidates[g->n_candidates] = (struct recommend_candidate){.id = keep(g, c->id),
-                                                                  .variant = variant,
-                                                                  .machine = machine,
-                                                                  .instances = (uint32_t)c->instances,
-                                                                  .threads = (uint32_t)c->threads,
-                                                                  .batch = (uint32_t)c->batch,
-                                                                  .memory_mib = mib};
-    struct question_candidate *extra = &g->extras[g->n_candidates];
-    extra->profile = keep(g, p->id);
-    extra->result_json = keep(g, p->result_json);
-    g->n_candidates++;
-    return extra->profile && extra->result_json ? RC_OK : err_memory(err);
+    struct recommend_candidate *ret = &g->candidates[g->n_candidates];
+    *ret = (struct recommend_candidate){.id = keep(g, c->id),
+                                        .variant = variant,
+                                        .machine = machine,
+                                        .instances = (uint32_t)c->instances,
+                                        .threads = (uint32_t)c->threads,
+                                        .batch = (uint32_t)c->batch,
+                                        .memory_mib = (float)m->memory_mib,
+                                        .throughput = f.throughput,
+                                        .latency = f.latency};
+    g->extras[g->n_candidates].profile = keep(g, m->profile);
+    return g->extras[g->n_candidates++].profile && ret->id ? RC_OK : err_memory(err);
+}
+
+/* Whether the machine type is asked about; remembered, since neighbours mostly share it. */
+static enum rc wanted(struct gathering *g, const char *machine_type, bool *ret, struct err *err) {
+    if (!g->asked_machine || strcmp(g->asked_machine, machine_type) != 0) {
+        enum rc rc = wanted_machine(g, machine_type, &g->asked_is_wanted, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        g->asked_machine = machine_type;
+    }
+    *ret = g->asked_is_wanted;
+    return RC_OK;
 }
 
 static enum rc gather_candidates(struct gathering *g, const char *variant_id, uint32_t variant,
                                  struct err *err) {
-    struct store_configuration *configurations;
-    size_t n;
-    enum rc rc = store_configurations_of_variant(g->tx, variant_id, &configurations, &n, err);
+    struct store_measured *rows;
+    size_t n = 0;
+    enum rc rc =
+        store_measured_of_variant(g->tx, variant_id, QUESTION_SCENARIO, g->scope->confidence, &rows, &n, err);
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
-        struct store_profile *profiles;
-        size_t n_profiles = 0;
-        bool wanted = false;
-        const struct store_configuration *c = &configurations[i];
-        rc = wanted_machine(g, c->machine_type, &wanted, err);
-        wanted = wanted && (g->threads == 0 || c->instances * c->threads <= g->threads);
-        if (rc == RC_OK && wanted) {
-            rc = store_profiles_of_configuration(g->tx, c->id, &profiles, &n_profiles, err);
-        }
-        if (rc == RC_OK && n_profiles > 0) {
-            rc = add_candidate(g, c, &profiles[0], variant, err);
+        const struct store_configuration *c = &rows[i].configuration;
+        bool fits = g->threads == 0 || c->instances * c->threads <= g->threads, is_wanted = false;
+        rc = wanted(g, c->machine_type, &is_wanted, err);
+        if (rc == RC_OK && fits && is_wanted) {
+            rc = add_candidate(g, &rows[i], variant, err);
         }
     }
     return rc;
@@ -403,10 +413,14 @@ static enum rc add_accuracies(struct store *s, struct question *q, struct err *e
     return rc;
 }
 
+/* Confidences that were not foreseen are computed from the samples. */
 static enum rc add_latencies(struct store *s, struct question *q, struct err *err) {
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < q->q.candidate_count; i++) {
         struct figures_scenario f;
+        if (q->candidates_list[i].latency.n > 0) {
+            continue;
+        }
         rc = figures_scenario(s, q->candidates[i].profile, QUESTION_SCENARIO, q->q.confidence, &f, err);
         if (rc == RC_OK) {
             q->candidates_list[i].latency = f.latency;
@@ -439,6 +453,7 @@ enum rc question_build(struct store *s, const struct question_scope *scope, stru
     if (!q) {
         return err_memory(err);
     }
+    q->store = s;
     q->arena = arena_new(ARENA_BYTES);
     q->q.confidence = scope->confidence;
     q->q.price_per_hour = scope->price_per_hour;

@@ -34,10 +34,10 @@ struct question_variant {
 
 struct question_candidate {
     const char *profile;
-    const char *result_json; /* of the profile */
 };
 
 struct question {
+    struct store *store; /* borrowed */
     struct recommend_question q;
     struct question_variant *variants;     /* [q.variant_count] */
     struct question_candidate *candidates; /* [q.candidate_count] */

@@ -149,6 +149,7 @@ CREATE TABLE accuracies (
 CREATE TABLE profiles (
     id            TEXT PRIMARY KEY,
     configuration TEXT NOT NULL REFERENCES configurations (id) ON DELETE CASCADE,
+    memory_mib    REAL,
     result_json   TEXT NOT NULL,
     created_ms    INTEGER NOT NULL
 ) STRICT;
