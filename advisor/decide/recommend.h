@@ -5,10 +5,10 @@
  * Choice: least cost among the candidates whose variant meets every floor and which meet every budget. A tie
  * is a cost ratio to the cheapest that is not shown to be above 1.02 (core/stats/ratio.h); ties break by
  * latency, memory, shorter recipe, then cost. Floors: a variant's p-value is the largest over the floors (all
- * must hold), corrected by Holm over the variants tested. The baseline meets relative floors by definition
- * and is not counted there. "Broken" is shown at the plain confidence: a mistake there can cost money, never
- * accuracy. Money: USD where every machine has a price (or the question gives one), machine-hours for all
- * where one has none. */
+ * must hold), corrected by Holm over the variants tested and those that may yet be. The baseline meets
+ * relative floors by definition and is not counted there. "Broken" is shown at the plain confidence: a
+ * mistake there can cost money, never accuracy. Money: USD where every machine has a price (or the question
+ * gives one), machine-hours for all where one has none. */
 #pragma once
 
 #include <stdbool.h>
@@ -122,7 +122,8 @@ struct recommend_outcome {
     bool in_usd;                /* else machine-hours per million */
     bool baseline_in_budget;    /* else `baseline` is the cheapest of those that break a budget */
     uint32_t baseline, choice;  /* candidates, or RECOMMEND_NONE */
-    uint32_t tested;            /* variants under Holm's correction */
+    uint32_t tested;            /* variants whose floors were tested */
+    uint32_t corrected_for;     /* variants that Holm's correction counts: those and what may yet be tested */
     struct check *floor_checks; /* [variant_count, floor_count]; p-values corrected, without low and high:
                                    floor_bounds */
     struct recommend_verdict *verdicts; /* [candidate_count] */

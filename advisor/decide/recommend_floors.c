@@ -1,6 +1,8 @@
 /* Floors for all variants. A variant qualifies only when every floor holds, an intersection-union test: its
  * p-value is the largest of its floors' (Berger 1982). Over the variants Holm's correction (1979) keeps the
- * chance of admitting any that does not qualify within 1 - confidence. */
+ * chance of admitting any that does not qualify within 1 - confidence. Work stops as soon as one is admitted;
+ * so that this does not give each of them a chance of its own, variants that are not evaluated and could have
+ * been count as tested with p = 1: what is admitted then is also admitted when all are evaluated. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -55,7 +57,8 @@ static double joint_p(const struct check *checks, size_t n) {
 struct family {
     double *p, *adjusted, *multiplier;
     uint32_t *variant;
-    size_t count;
+    bool *waiting; /* [variant_count] */
+    size_t count, tested;
 };
 
 static void family_free(struct family *f) {
@@ -63,16 +66,79 @@ static void family_free(struct family *f) {
     free(f->adjusted);
     free(f->multiplier);
     free(f->variant);
+    free(f->waiting);
 }
 
-static enum rc family_make(const struct recommend_question *q, const struct check *checks, struct family *f,
-                           struct err *err) {
+static bool waits(const struct recommend_variant *v) {
+    return v->accuracy_count == 0 && !v->failure && !v->is_baseline;
+}
+
+/* Broken when any budget is, met when all are. */
+static enum verdict budgets_verdict(const struct recommend_question *q, const struct budget_subject *s) {
+    enum verdict all = VERDICT_MET;
+    for (size_t i = 0; i < q->budget_count && all != VERDICT_BROKEN; i++) {
+        enum verdict v = budget_verdict(&q->budgets[i], s);
+        all = v == VERDICT_MET ? all : v;
+    }
+    return all;
+}
+
+static bool met_by_definition(const struct recommend_question *q, const struct check *checks) {
+    for (size_t i = 0; i < q->floor_count; i++) {
+        if (checks[i].verdict != VERDICT_MET || !isnan(checks[i].p_value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Cost of the baseline where it qualifies whatever the evaluations say: nothing dearer needs one. */
+static double sure_cost(const struct recommend_question *q, const struct recommend_outcome *o) {
+    double least = INFINITY;
+    for (uint32_t i = 0; i < q->candidate_count; i++) {
+        uint32_t v = q->candidates[i].variant;
+        if (q->variants[v].is_baseline && !q->variants[v].failure &&
+            met_by_definition(q, o->floor_checks + v * q->floor_count)) {
+            struct budget_subject s = recommend_subject(q, i, recommend_price(q, o, i));
+            least = budgets_verdict(q, &s) == VERDICT_MET ? fmin(least, s.cost.value) : least;
+        }
+    }
+    return least;
+}
+
+/* Adds the variants whose evaluation depends on how those of others come out. */
+static void add_waiting(const struct recommend_question *q, const struct recommend_outcome *o,
+                        struct family *f) {
+    double limit = NAN;
+    size_t tested = f->count;
+    for (uint32_t i = 0; i < q->candidate_count; i++) {
+        uint32_t v = q->candidates[i].variant;
+        if (!waits(&q->variants[v]) || f->waiting[v]) {
+            continue;
+        }
+        limit = isnan(limit) ? sure_cost(q, o) * RECOMMEND_TIE_RATIO : limit;
+        struct budget_subject s = recommend_subject(q, i, recommend_price(q, o, i));
+        f->waiting[v] = s.cost.value <= limit && budgets_verdict(q, &s) != VERDICT_BROKEN;
+        if (f->waiting[v]) {
+            f->variant[f->count] = v;
+            f->p[f->count++] = 1;
+        }
+    }
+    f->count = tested ? f->count : 0;
+}
+
+static enum rc family_make(const struct recommend_question *q, const struct recommend_outcome *o,
+                           struct family *f, struct err *err) {
     size_t room = q->variant_count + 1;
-    *f = (struct family){calloc(room, sizeof(double)), calloc(room, sizeof(double)),
-                         calloc(room, sizeof(double)), calloc(room, sizeof(uint32_t)), 0};
-    if (!f->p || !f->adjusted || !f->multiplier || !f->variant) {
+    *f = (struct family){.p = calloc(room, sizeof(double)),
+                         .adjusted = calloc(room, sizeof(double)),
+                         .multiplier = calloc(room, sizeof(double)),
+                         .variant = calloc(room, sizeof(uint32_t)),
+                         .waiting = calloc(room, sizeof(bool))};
+    if (!f->p || !f->adjusted || !f->multiplier || !f->variant || !f->waiting) {
         return err_memory(err);
     }
+    const struct check *checks = o->floor_checks;
     for (uint32_t v = 0; v < q->variant_count; v++) {
         double p = q->variants[v].failure ? NAN : joint_p(checks + v * q->floor_count, q->floor_count);
         if (!isnan(p)) {
@@ -80,6 +146,8 @@ static enum rc family_make(const struct recommend_question *q, const struct chec
             f->p[f->count++] = p;
         }
     }
+    f->tested = f->count;
+    add_waiting(q, o, f);
     return holm_adjust(f->p, f->count, f->adjusted, f->multiplier, err);
 }
 
@@ -125,11 +193,12 @@ enum rc recommend_judge_floors(const struct recommend_question *q, struct recomm
             }
         }
     }
-    rc = family_make(q, o->floor_checks, &f, err);
-    for (size_t m = 0; rc == RC_OK && m < f.count; m++) {
+    rc = family_make(q, o, &f, err);
+    for (size_t m = 0; rc == RC_OK && m < f.tested; m++) {
         correct(q, &f, m, o->floor_checks + f.variant[m] * q->floor_count);
     }
-    o->tested = (uint32_t)f.count;
+    o->tested = (uint32_t)f.tested;
+    o->corrected_for = (uint32_t)f.count;
     family_free(&f);
     return rc;
 }

@@ -84,7 +84,7 @@ static double needed(const struct recommend_question *q, const struct recommend_
     check_of(q, o, candidate, limit, &c);
     if (is_floor(q, limit)) {
         const struct floor *f = &q->floors[limit];
-        double confidence = 1 - (1 - q->confidence) / (o->tested ? o->tested : 1);
+        double confidence = 1 - (1 - q->confidence) / (o->corrected_for ? o->corrected_for : 1);
         floor_bounds(f, recommend_accuracy(&q->variants[q->candidates[candidate].variant], f), confidence,
                      &c);
     }

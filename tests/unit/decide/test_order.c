@@ -100,7 +100,7 @@ static void evaluation_goes_from_the_cheapest_up_and_stops(void **state) {
     struct floor floors[1];
     assert_int_equal(floor_parse("relative>=0.99", &floors[0], NULL), RC_OK);
     for (uint32_t i = 0; i < 4; i++) {
-        variants[i] = (struct recommend_variant){"var", "r", i != 0, i == 0, NULL, 1, &a[i], 0};
+        variants[i] = (struct recommend_variant){"var", "r", i != 0, i == 0, NULL, 1, &a[i], 0, NULL};
         candidates[i] =
             (struct recommend_candidate){.id = "cfg", .variant = i, .threads = 2, .instances = 1, .batch = 1};
         candidates[i].throughput = throughput_exact(per_s[i]);

@@ -39,10 +39,43 @@ static double smallest_p(const double *p, const int *done, size_t n, size_t *whi
     return least;
 }
 
-/* Holm's procedure by its definition over the variants whose every floor could be tested. */
+static enum verdict slow_budget(const struct random_question *x, size_t i, const struct budget *b);
+
+static int slow_budgets(const struct random_question *x, size_t i, enum verdict wanted) {
+    int count = 0;
+    for (size_t k = 0; k < x->q.budget_count; k++) {
+        count += slow_budget(x, i, &x->budgets[k]) == wanted;
+    }
+    return count;
+}
+
+/* Whether the variant is not evaluated, and will be if the cheaper ones do not qualify. */
+static int slow_waits(const struct random_question *x, size_t v) {
+    double sure = INFINITY;
+    int relative = 1;
+    for (size_t i = 0; i < x->q.floor_count; i++) {
+        relative &= floor_is_relative(&x->floors[i]);
+    }
+    for (size_t i = 0; i < x->q.candidate_count; i++) {
+        if (relative && x->candidates[i].variant == 0 &&
+            slow_budgets(x, i, VERDICT_MET) == (int)x->q.budget_count) {
+            sure = fmin(sure, slow_cost(x, i));
+        }
+    }
+    for (size_t i = 0; i < x->q.candidate_count; i++) {
+        if (v && x->candidates[i].variant == v && !x->variants[v].accuracy_count && !x->variants[v].failure &&
+            slow_budgets(x, i, VERDICT_BROKEN) == 0 && slow_cost(x, i) <= 1.02 * sure) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Holm's procedure by its definition over the variants whose every floor could be tested; what waits counts,
+ * and cannot be admitted. */
 static void slow_floors(const struct random_question *x, int *met, int *broken) {
     double p[MAX_VARIANTS];
-    int done[MAX_VARIANTS], tested = 0;
+    int done[MAX_VARIANTS], tested = 0, waiting = 0;
     for (size_t v = 0; v < x->q.variant_count; v++) {
         const struct recommend_variant *variant = &x->variants[v];
         int all_known = 1, by_definition = 1;
@@ -63,8 +96,9 @@ static void slow_floors(const struct random_question *x, int *met, int *broken) 
         met[v] = by_definition;
         done[v] = by_definition || !all_known || variant->failure != NULL;
         tested += !done[v];
+        waiting += slow_waits(x, v);
     }
-    for (int left = tested; left > 0; left--) {
+    for (int left = tested + waiting; left > waiting; left--) {
         size_t v = 0;
         if (smallest_p(p, done, x->q.variant_count, &v) * left > (1 - x->q.confidence)) {
             break;
@@ -621,6 +655,30 @@ static void the_baseline_agrees_with_itself(void **state) {
     }
 }
 
+/* Stopping at the first that passes must not give each variant a chance of its own to pass wrongly. */
+static void variants_that_wait_count_in_the_correction(void **state) {
+    (void)state;
+    struct hand h;
+    struct recommend_outcome o;
+    by_hand(&h, "relative>=0.99", NULL);
+    h.accuracies[1] = counted(9390, 12, 88, 510); /* p about 0.04 */
+    h.variants[2].accuracy_count = 0;             /* dearer than the baseline: never evaluated */
+    h.variants[3].accuracy_count = 0;
+    h.variants[3].failure = "crashed";
+    assert_int_equal(recommend_decide(&h.q, &o, NULL), RC_OK);
+    assert_int_equal(o.tested, 1);
+    assert_int_equal(o.corrected_for, 1);
+    assert_int_equal(o.choice, 1);
+    recommend_outcome_free(&o);
+    h.variants[3].failure = NULL;
+    assert_int_equal(recommend_decide(&h.q, &o, NULL), RC_OK);
+    assert_int_equal(o.tested, 1);
+    assert_int_equal(o.corrected_for, 2);
+    assert_int_equal(o.floor_checks[1].verdict, VERDICT_UNDECIDED);
+    assert_int_equal(o.choice, 0);
+    recommend_outcome_free(&o);
+}
+
 static void the_weakest_floor_decides_under_correction(void **state) {
     (void)state;
     struct hand h;
@@ -705,6 +763,7 @@ int main(void) {
         cmocka_unit_test(several_tests_need_stronger_evidence),
         cmocka_unit_test(corrected_verdicts_have_corrected_bounds),
         cmocka_unit_test(the_baseline_agrees_with_itself),
+        cmocka_unit_test(variants_that_wait_count_in_the_correction),
         cmocka_unit_test(the_weakest_floor_decides_under_correction),
         cmocka_unit_test(failed_variants_are_rejected_with_or_without_candidates),
         cmocka_unit_test(bad_questions_are_refused),
