@@ -1,12 +1,12 @@
 #include "advisor/http/conn.h"
 
 #include <assert.h>
-#include <llhttp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "advisor/http/exchange.h"
+#include "advisor/http/request_parser.h"
 #include "core/base/container.h"
 
 /*
@@ -102,10 +102,6 @@ enum {
 /* How the request under way will be answered. */
 enum verdict { VERDICT_RUN, VERDICT_ANSWERED, VERDICT_REFUSED };
 
-struct field {
-    size_t name, value; /* offsets in conn.head */
-};
-
 struct conn {
     const struct conn_ops *ops;
     void *user;
@@ -114,15 +110,9 @@ struct conn {
 
     enum conn_state state;
     uint64_t deadline_ns; /* UINT64_MAX = none */
-    llhttp_t parser;
+    struct request_parser *parser;
     struct buf in; /* received; the first `parsed` bytes are done with */
     size_t parsed;
-
-    struct buf head; /* texts of the head, each ended by a NUL: the target first */
-    struct field *fields;
-    unsigned field_count;
-    enum { PART_TARGET, PART_NAME, PART_VALUE } part;
-    enum rc head_rc; /* why the head cannot be taken */
 
     struct exchange *x; /* the request under way, NULL while idle */
     enum verdict verdict;
@@ -130,9 +120,9 @@ struct conn {
     struct buf out; /* head of the answer, or of a chunk */
     unsigned interim_writes;
 
-    bool head_done, body_done; /* the parser has passed these ends */
-    bool parser_due;           /* the parser must run on, even without input */
-    bool keep_alive;           /* the client allows another request */
+    bool body_done;  /* the request is complete */
+    bool parser_due; /* the parser must run on, even without input */
+    bool keep_alive; /* the client allows another request */
     bool head_sent;
     bool working; /* a pool thread has the exchange */
     bool woken;   /* the store changed since the handler was started */
@@ -144,110 +134,6 @@ static void conn_step(struct conn *c, enum conn_event event);
 static size_t unparsed(const struct conn *c) {
     return c->in.size - c->parsed;
 }
-
-/* ---- the parser's callbacks: they record ---- */
-
-static struct conn *conn_of(llhttp_t *parser) {
-    return CONTAINER_OF(parser, struct conn, parser);
-}
-
-/* Begins a text at the end of the head; *offset is where it stands. */
-static enum rc open_text(struct conn *c, size_t *offset) {
-    *offset = c->head.size;
-    return buf_add(&c->head, "", 1, NULL);
-}
-
-/* Adds to the text that was opened last. */
-static enum rc extend_text(struct conn *c, const char *at, size_t size) {
-    enum rc rc = buf_reserve(&c->head, size, NULL);
-    if (rc == RC_OK) {
-        memcpy(c->head.data + c->head.size - 1, at, size);
-        c->head.size += size;
-        c->head.data[c->head.size - 1] = '\0';
-    }
-    return rc;
-}
-
-/* The parser stops when a callback returns anything but 0. */
-static int note(struct conn *c, enum rc rc) {
-    c->head_rc = rc;
-    return rc == RC_OK ? 0 : HPE_USER;
-}
-
-static int on_message_begin(llhttp_t *parser) {
-    struct conn *c = conn_of(parser);
-    size_t target;
-    buf_clear(&c->head);
-    c->field_count = 0;
-    c->part = PART_TARGET;
-    return note(c, open_text(c, &target)) ? -1 : 0;
-}
-
-static int on_url(llhttp_t *parser, const char *at, size_t size) {
-    struct conn *c = conn_of(parser);
-    return note(c, extend_text(c, at, size));
-}
-
-static int on_header_field(llhttp_t *parser, const char *at, size_t size) {
-    struct conn *c = conn_of(parser);
-    if (c->head_done) {
-        return 0; /* a trailer */
-    }
-    if (c->part != PART_NAME) {
-        c->part = PART_NAME;
-        if (c->field_count == c->limits->headers || open_text(c, &c->fields[c->field_count].name) != RC_OK) {
-            return note(c, RC_TOO_LARGE);
-        }
-        c->field_count++;
-    }
-    return note(c, extend_text(c, at, size));
-}
-
-static int on_header_field_complete(llhttp_t *parser) {
-    struct conn *c = conn_of(parser);
-    if (c->head_done) {
-        return 0;
-    }
-    c->part = PART_VALUE;
-    return note(c, open_text(c, &c->fields[c->field_count - 1].value));
-}
-
-static int on_header_value(llhttp_t *parser, const char *at, size_t size) {
-    struct conn *c = conn_of(parser);
-    return c->head_done ? 0 : note(c, extend_text(c, at, size));
-}
-
-static int on_headers_complete(llhttp_t *parser) {
-    conn_of(parser)->head_done = true;
-    parser->upgrade = 0; /* no protocol but this one is spoken here; a client may go on without */
-    return HPE_PAUSED;
-}
-
-static int on_body(llhttp_t *parser, const char *at, size_t size) {
-    struct conn *c = conn_of(parser);
-    if (c->verdict != VERDICT_RUN) {
-        return 0;
-    }
-    return exchange_add_body(c->x, at, size, &c->err) == RC_OK ? 0 : HPE_USER;
-}
-
-static int on_message_complete(llhttp_t *parser) {
-    struct conn *c = conn_of(parser);
-    c->body_done = true;
-    c->keep_alive = llhttp_should_keep_alive(parser);
-    return HPE_PAUSED;
-}
-
-static const llhttp_settings_t parser_settings = {
-    .on_message_begin = on_message_begin,
-    .on_url = on_url,
-    .on_header_field = on_header_field,
-    .on_header_field_complete = on_header_field_complete,
-    .on_header_value = on_header_value,
-    .on_headers_complete = on_headers_complete,
-    .on_body = on_body,
-    .on_message_complete = on_message_complete,
-};
 
 /* ---- refusing ---- */
 
@@ -263,95 +149,15 @@ static void refuse(struct conn *c, int status, enum rc rc, const char *text) {
     conn_step(c, EVENT_REFUSE);
 }
 
-static void refuse_parse(struct conn *c, llhttp_errno_t e) {
-    if (e == HPE_USER && c->head_done) {
-        refuse(c, 0, c->err.rc, NULL); /* exchange_add_body has said why */
-    } else if (c->head_rc == RC_MEMORY) {
-        refuse(c, 0, RC_MEMORY, "out of memory");
-    } else if (c->head_rc != RC_OK && c->part == PART_TARGET) {
-        refuse(c, 414, RC_TOO_LARGE, "the address of the request is too long");
-    } else if (c->head_rc != RC_OK) {
-        refuse(c, 431, RC_TOO_LARGE, "the request has too many headers, or too long ones");
-    } else if (e == HPE_PAUSED_H2_UPGRADE || e == HPE_INVALID_VERSION) {
-        refuse(c, 505, RC_USAGE, "this service speaks HTTP/1.1 and HTTP/1.0");
-    } else {
-        err_set(&c->err, RC_USAGE, "this is not a valid HTTP request: %s",
-                llhttp_get_error_reason(&c->parser));
-        refuse(c, 400, RC_USAGE, NULL);
-    }
-}
-
 /* ---- the head ---- */
 
-static enum http_method method_of(const llhttp_t *parser) {
-    switch (parser->method) {
-    case HTTP_GET:
-        return METHOD_GET;
-    case HTTP_HEAD:
-        return METHOD_HEAD;
-    case HTTP_POST:
-        return METHOD_POST;
-    case HTTP_PUT:
-        return METHOD_PUT;
-    case HTTP_DELETE:
-        return METHOD_DELETE;
-    case HTTP_OPTIONS:
-        return METHOD_OPTIONS;
-    default:
-        return METHOD_OTHER;
-    }
-}
-
-static void lower_case(char *text) {
-    for (; *text; text++) {
-        if (*text >= 'A' && *text <= 'Z') {
-            *text = (char)(*text - 'A' + 'a');
-        }
-    }
-}
-
-static void trim_end(char *text) {
-    size_t size = strlen(text);
-    while (size > 0 && (text[size - 1] == ' ' || text[size - 1] == '\t')) {
-        text[--size] = '\0';
-    }
-}
-
-/* Copies the head into the exchange, where it lives as long as the request. */
-static enum rc take_head(struct conn *c, char **target) {
-    struct http_request *req = &c->x->req;
-    char *texts = arena_alloc(req->arena, c->head.size);
-    struct http_pair *pairs = arena_calloc(req->arena, c->field_count + 1, sizeof(*pairs));
-    if (!texts || !pairs) {
-        return err_memory(&c->err);
-    }
-    memcpy(texts, c->head.data, c->head.size);
-    for (unsigned i = 0; i < c->field_count; i++) {
-        lower_case(texts + c->fields[i].name);
-        trim_end(texts + c->fields[i].value);
-        pairs[i] = (struct http_pair){texts + c->fields[i].name, texts + c->fields[i].value};
-    }
-    req->headers = pairs;
-    req->header_count = c->field_count;
-    req->method = method_of(&c->parser);
-    req->method_name = llhttp_method_name((llhttp_method_t)c->parser.method);
-    req->started_ns = c->ops->now_ns(c->user);
-    c->x->framing = (struct exchange_framing){
-        .major = c->parser.http_major,
-        .minor = c->parser.http_minor,
-        .chunked = (c->parser.flags & F_CHUNKED) != 0,
-        .has_length = (c->parser.flags & F_CONTENT_LENGTH) != 0,
-        .length = c->parser.content_length,
-    };
-    *target = texts;
-    return RC_OK;
-}
-
 static void head_complete(struct conn *c) {
-    char *target = NULL;
-    enum rc rc = take_head(c, &target);
+    struct exchange *x = c->x;
+    const char *target = NULL;
+    x->req.started_ns = c->ops->now_ns(c->user);
+    enum rc rc = request_parser_head(c->parser, &x->req, &x->framing, &target, &c->err);
     if (rc == RC_OK) {
-        rc = exchange_route(c->x, target, &c->err);
+        rc = exchange_route(x, target, &c->err);
     }
     if (rc != RC_OK) {
         c->verdict = VERDICT_REFUSED;
@@ -383,25 +189,6 @@ static size_t skip_empty_lines(const char *data, size_t size) {
     return n;
 }
 
-/* Gives the parser as much as the exchange has room for; returns how much it took. */
-static size_t feed(struct conn *c, const char *data, size_t size) {
-    if (c->state == STATE_BODY && c->verdict == VERDICT_RUN && size > exchange_room(c->x)) {
-        size = exchange_room(c->x);
-    }
-    c->parser_due = false;
-    llhttp_errno_t e = llhttp_execute(&c->parser, data, size);
-    if (e == HPE_OK) {
-        return size;
-    }
-    if (e == HPE_PAUSED) {
-        size_t taken = (size_t)(llhttp_get_error_pos(&c->parser) - data);
-        llhttp_resume(&c->parser);
-        return taken;
-    }
-    refuse_parse(c, e);
-    return size;
-}
-
 static void append_chunk(struct conn *c) {
     if (!c->working && exchange_turn_chunk(c->x)) {
         c->working = true;
@@ -410,15 +197,48 @@ static void append_chunk(struct conn *c) {
     }
 }
 
-/* After the parser ran: what it recorded becomes events. */
-static void follow_parser(struct conn *c) {
-    if (c->state == STATE_HEAD && c->head_done) {
+/* The parser hands a part of the body on. What belongs to a refused request is not kept. */
+static enum rc on_body(void *user, const char *data, size_t size) {
+    struct conn *c = user;
+    return c->verdict == VERDICT_RUN ? exchange_add_body(c->x, data, size, &c->err) : RC_OK;
+}
+
+/* What the parser found becomes events. */
+static void follow_parser(struct conn *c, enum parser_event event) {
+    switch (event) {
+    case PARSER_HEAD:
         head_complete(c);
-    } else if (c->state == STATE_BODY && c->body_done) {
+        break;
+    case PARSER_END:
+        c->body_done = true;
+        c->keep_alive = request_parser_keep_alive(c->parser);
         conn_step(c, EVENT_BODY_END);
-    } else if (c->state == STATE_BODY && c->verdict == VERDICT_RUN && exchange_room(c->x) == 0) {
-        append_chunk(c);
+        break;
+    case PARSER_BODY:
+        refuse(c, 0, c->err.rc, NULL); /* on_body has said why */
+        break;
+    case PARSER_BAD:
+        refuse(c, request_parser_problem(c->parser, &c->err), c->err.rc, NULL);
+        break;
+    case PARSER_MORE:
+        if (c->state == STATE_BODY && c->verdict == VERDICT_RUN && exchange_room(c->x) == 0) {
+            append_chunk(c);
+        }
+        break;
     }
+}
+
+/* Gives the parser as much of the input as the exchange has room for. */
+static void parse(struct conn *c) {
+    const char *data = c->in.data ? c->in.data + c->parsed : "";
+    size_t size = unparsed(c), taken;
+    if (c->state == STATE_BODY && c->verdict == VERDICT_RUN && size > exchange_room(c->x)) {
+        size = exchange_room(c->x);
+    }
+    c->parser_due = false;
+    enum parser_event event = request_parser_run(c->parser, data, size, &taken);
+    c->parsed += taken;
+    follow_parser(c, event);
 }
 
 /* Forgets the input that is done with, and large buffers while nothing is under way. */
@@ -434,13 +254,11 @@ static void drop_parsed(struct conn *c) {
  * state. */
 static void pump(struct conn *c) {
     while (is_parsing(c) && (unparsed(c) > 0 || c->parser_due)) {
-        const char *data = c->in.data ? c->in.data + c->parsed : "";
         if (c->state != STATE_IDLE) {
-            c->parsed += feed(c, data, unparsed(c));
-            follow_parser(c);
+            parse(c);
             continue;
         }
-        c->parsed += skip_empty_lines(data, unparsed(c));
+        c->parsed += skip_empty_lines(c->in.data + c->parsed, unparsed(c));
         if (unparsed(c) > 0) {
             conn_step(c, EVENT_FIRST_BYTE);
         }
@@ -557,9 +375,8 @@ static void set_deadline(struct conn *c, uint64_t after_ns) {
 
 static void enter_idle(struct conn *c) {
     set_deadline(c, c->limits->idle_ns);
-    c->head_done = c->body_done = c->head_sent = c->woken = false;
+    c->body_done = c->head_sent = c->woken = false;
     c->verdict = VERDICT_RUN;
-    c->head_rc = RC_OK;
     if (c->draining) {
         conn_step(c, EVENT_GONE);
     }
@@ -707,15 +524,17 @@ struct conn *conn_new(const struct conn_opts *opts) {
     c->user = opts->user;
     c->app = opts->app;
     c->limits = opts->limits;
-    c->fields = calloc(opts->limits->headers, sizeof(*c->fields));
-    if (!c->fields) {
+    struct request_parser_opts parser = {.head_bytes = opts->limits->head_bytes,
+                                         .headers = opts->limits->headers,
+                                         .on_body = on_body,
+                                         .user = c};
+    c->parser = request_parser_new(&parser);
+    if (!c->parser) {
         free(c);
         return NULL;
     }
     buf_init(&c->in, INPUT_MAX_BYTES);
-    buf_init(&c->head, opts->limits->head_bytes);
     buf_init(&c->out, OUT_MAX_BYTES);
-    llhttp_init(&c->parser, HTTP_REQUEST, &parser_settings);
     c->state = STATE_IDLE;
     enter_idle(c);
     return c;
@@ -725,9 +544,8 @@ void conn_free(struct conn *c) {
     if (c) {
         assert(!c->x);
         buf_free(&c->in);
-        buf_free(&c->head);
         buf_free(&c->out);
-        free(c->fields);
+        request_parser_free(c->parser);
         free(c);
     }
 }

@@ -112,7 +112,7 @@ static enum rc check_origin(struct exchange *x, const char *host, struct err *er
 }
 
 static enum rc check_framing(struct exchange *x, struct err *err) {
-    const struct exchange_framing *f = &x->framing;
+    const struct request_framing *f = &x->framing;
     const char *coding = http_header(&x->req, "transfer-encoding"), *expect = http_header(&x->req, "expect");
     const char *content = http_header(&x->req, "content-encoding");
     if (f->major != 1 || f->minor > 1) {

@@ -9,6 +9,7 @@
 
 #include "advisor/http/http_message.h"
 #include "advisor/http/pool.h"
+#include "advisor/http/request_parser.h"
 #include "advisor/http/route.h"
 
 struct app;
@@ -27,14 +28,6 @@ struct exchange_chunk {
     size_t size;
 };
 
-/* What the head says about the message, as the parser understood it. */
-struct exchange_framing {
-    int major, minor;
-    bool chunked;
-    bool has_length;
-    uint64_t length;
-};
-
 struct exchange {
     struct pool_task task;
     void *owner; /* of the task: who gets its end */
@@ -47,7 +40,7 @@ struct exchange {
     struct arena *arena;
     struct http_request req;
     struct http_response res;
-    struct exchange_framing framing;
+    struct request_framing framing;
     char allow[ALLOW_SIZE];
 
     struct buf body;             /* of a request whose body is kept in memory */
