@@ -6,6 +6,7 @@
 
 #include "advisor/jobs/stored_json.h"
 #include "core/base/checked.h"
+#include "core/stats/bootstrap.h"
 #include "db/store_blobs.h"
 
 enum { FILE_BYTES_MAX = 512 * 1024 * 1024, PACKED_BYTES_MAX = 1024 * 1024 };
@@ -61,6 +62,12 @@ enum rc figures_check_scores(struct store *s, const struct store_scores *scores,
         if (!isfinite(values[i])) {
             rc = err_set(err, RC_INPUT, "the scores of %s hold a value that is not finite", scores->metric);
         }
+    }
+    if (rc == RC_OK) {
+        double metric = NAN;
+        bool exponential = metric_is_exponential(metric_from_name(scores->metric));
+        rc = bootstrap_metric(values, (size_t)scores->rows, (size_t)scores->columns, exponential, &metric,
+                              err);
     }
     free(values);
     return rc;

@@ -32,7 +32,7 @@ void figures_primary_first(struct store_scores *scores, size_t n, const char *pr
 MUST_USE enum rc figures_summarise(struct store *s, const struct store_scores *scores, size_t n,
                                    const char *baseline, struct figures_accuracies *ret, struct err *err);
 
-/* Checks the score file of a result ([rows, columns, 2] float32, finite). */
+/* Checks the score file of a result ([rows, columns, 2] float32, finite, giving a finite figure). */
 MUST_USE enum rc figures_check_scores(struct store *s, const struct store_scores *scores, struct err *err);
 
 struct figures_scenario {

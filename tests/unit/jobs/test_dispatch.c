@@ -1,3 +1,4 @@
+#include "advisor/jobs/figures.h"
 #include "db/store_jobs.h"
 #include "tests/unit/jobs/jobs_fixture.h"
 
@@ -149,6 +150,28 @@ static void hostile_results_fail_their_job_with_a_reason(void **state) {
     expect_refused(f, "evaluate", invent_metric, "unknown metric");
 }
 
+/* Also before the baseline is evaluated, when they are not summarised yet: later they would fail the study.
+ */
+static void scores_without_a_figure_are_refused(void **state) {
+    struct fixture *f = *state;
+    static const struct {
+        const char *metric;
+        float scores[2][2];
+        enum rc rc;
+    } cases[] = {{"top1", {{1, 1}, {0, 1}}, RC_OK},
+                 {"top1", {{0, 0}, {0, 0}}, RC_INPUT},
+                 {"top1", {{1, 1}, {1, -1}}, RC_INPUT},
+                 {"ppl", {{60000, 1}, {60000, 1}}, RC_INPUT}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t *file = fixture_file(f, "scores.bin", cases[i].scores, sizeof(cases[i].scores));
+        struct store_scores s = {.metric = cases[i].metric, .rows = 2, .columns = 1};
+        struct err why;
+        s.sha256 = json_string_value(json_object_get(file, "sha256"));
+        assert_int_equal(figures_check_scores(jobs_store(f->jobs), &s, &why), cases[i].rc);
+        json_decref(file);
+    }
+}
+
 static void call_of_a_wrong_shape_is_refused_and_changes_nothing(void **state) {
     struct fixture *f = *state;
     static const char *const bad[] = {
@@ -232,6 +255,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         T(hostile_results_fail_their_job_with_a_reason),
+        T(scores_without_a_figure_are_refused),
         T(call_of_a_wrong_shape_is_refused_and_changes_nothing),
         T(target_that_is_not_registered_claims_nothing),
         T(agent_that_starts_anew_gets_its_job_again),
