@@ -11,7 +11,7 @@
 #include "db/store_answers.h"
 #include "db/store_studies.h"
 
-enum { REJECTED_PAGE = 50, TEXT_BYTES_MAX = 16 * 1024 };
+enum { PAGE = 50, TEXT_BYTES_MAX = 16 * 1024 };
 
 /* ---- one candidate ---- */
 
@@ -158,12 +158,13 @@ static enum rc one_or_null(const struct question *q, const struct recommend_outc
     return rc == RC_OK && json_object_set_new(answer, key, json) != 0 ? err_memory(err) : rc;
 }
 
+/* The first ones of a list; how many there are in all is in "counts". */
 static enum rc list_of(const struct question *q, const struct recommend_outcome *o,
                        const uint32_t *candidates, size_t n, json_t *answer, const char *key,
                        struct err *err) {
     json_t *list = json_array();
     enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < n; i++) {
+    for (size_t i = 0; rc == RC_OK && i < n && i < PAGE; i++) {
         json_t *json = NULL;
         rc = answer_candidate(q, o, candidates[i], &json, err);
         json_array_append_new(list, json);
@@ -200,7 +201,7 @@ static enum rc rejected_json(const struct question *q, const struct recommend_ou
                              struct err *err) {
     json_t *items = json_array(), *reasons = json_object();
     enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < o->rejected_count && i < REJECTED_PAGE; i++) {
+    for (size_t i = 0; rc == RC_OK && i < o->rejected_count && i < PAGE; i++) {
         json_t *json = NULL;
         rc = rejected_item(q, o, &o->rejected[i], &json, err);
         json_array_append_new(items, json);
@@ -211,7 +212,7 @@ static enum rc rejected_json(const struct question *q, const struct recommend_ou
                                 json_integer((json_int_t)o->by_reason[i]));
         }
     }
-    json_t *next = o->rejected_count > REJECTED_PAGE ? json_integer(REJECTED_PAGE) : json_null();
+    json_t *next = o->rejected_count > PAGE ? json_integer(PAGE) : json_null();
     json_t *rejected = json_pack("{s:I, s:o, s:o, s:o}", "total", (json_int_t)o->rejected_count, "by_reason",
                                  reasons, "next", next, "items", items);
     return json_object_set_new(answer, "rejected", rejected) != 0 && rc == RC_OK ? err_memory(err) : rc;
@@ -264,6 +265,12 @@ static enum rc head_json(const struct question *q, const struct recommend_outcom
     return rc;
 }
 
+static json_t *counts_json(const struct question *q, const struct recommend_outcome *o) {
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "configurations", (json_int_t)q->q.candidate_count,
+                     "runners_up", (json_int_t)o->runner_up_count, "frontier", (json_int_t)o->frontier_count,
+                     "undecided", (json_int_t)o->undecided_count, "rejected", (json_int_t)o->rejected_count);
+}
+
 static enum rc fill(const struct question *q, const struct recommend_outcome *o, json_t *a, struct err *err) {
     char limit[64];
     enum rc rc = head_json(q, o, a, err);
@@ -282,6 +289,7 @@ static enum rc fill(const struct question *q, const struct recommend_outcome *o,
     if (rc == RC_OK) {
         rc = list_of(q, o, o->undecided, o->undecided_count, a, "undecided", err);
     }
+    json_object_set_new(a, "counts", counts_json(q, o));
     if (rc == RC_OK) {
         rc = rejected_json(q, o, a, err);
     }
