@@ -21,7 +21,8 @@
 #include "profiler/agent/worker_process.h"
 
 enum { MAX_DEPTH = 16, MAX_RESULT_FILES = 64, MAX_FILE_NAME = 64, REQUEST_MS = 60000, LAST_WORDS_MS = 2000 };
-static const uint64_t REPORT_LIMIT_NS = (uint64_t)300 * 1000000000; /* how long a report is repeated */
+static const uint64_t REPORT_LIMIT_NS = (uint64_t)300 * 1000000000;  /* how long a report is repeated */
+static const uint64_t TRANSFER_LIMIT_NS = (uint64_t)60 * 1000000000; /* how long a file is tried again */
 static const uint64_t DEFAULT_TIMEOUT_MS = (uint64_t)24 * 3600 * 1000;
 
 struct agent_job {
@@ -32,6 +33,24 @@ struct agent_job {
     char folder[BLOB_CACHE_PATH];
     struct lease *lease;
 };
+
+/* --- trying again --- */
+
+static bool worth_repeating(enum rc rc) {
+    return rc == RC_IO || rc == RC_TIMEOUT || rc == RC_BUSY;
+}
+
+static void sleep_ms(uint32_t ms) {
+    const struct timespec wait = {ms / 1000, (long)(ms % 1000) * 1000000};
+    nanosleep(&wait, NULL);
+}
+
+/* Waits before the next attempt; longer after each. */
+static void wait_again(struct backoff *backoff) {
+    uint32_t random = 0;
+    (void)!getrandom(&random, sizeof(random), 0);
+    sleep_ms(backoff_failed(backoff, random));
+}
 
 /* --- files in --- */
 
@@ -44,6 +63,31 @@ static enum rc check_held(struct agent_job *j, struct err *err) {
     return should_stop(j) == WORKER_STOP ? err_set(err, RC_CANCELLED, "the job was given up") : RC_OK;
 }
 
+typedef enum rc transfer_fn(struct agent_job *j, const char *sha256, char path[BLOB_CACHE_PATH],
+                            struct err *err);
+
+/* Moves a file, again and again while the service cannot be reached for a moment. Its absence is not the
+ * job's fault: what is left of it is RC_IO, never RC_TIMEOUT. */
+static enum rc transfer(struct agent_job *j, transfer_fn *move, const char *sha256,
+                        char path[BLOB_CACHE_PATH], struct err *err) {
+    struct backoff backoff = {.first_ms = 250, .max_ms = 2000};
+    uint64_t deadline = clock_mono_ns() + TRANSFER_LIMIT_NS;
+    enum rc rc;
+    while (worth_repeating(rc = move(j, sha256, path, err)) && clock_mono_ns() < deadline &&
+           should_stop(j) == WORKER_GO_ON) {
+        wait_again(&backoff);
+    }
+    if (rc == RC_TIMEOUT) {
+        rc = err->rc = RC_IO;
+    }
+    return rc;
+}
+
+static enum rc fetch_blob(struct agent_job *j, const char *sha256, char path[BLOB_CACHE_PATH],
+                          struct err *err) {
+    return blob_cache_get(j->context->cache, j->context->client, sha256, path, err);
+}
+
 /* Every object with "sha256" and "path" gets "local". */
 static enum rc fetch_files(struct agent_job *j, json_t *value, unsigned depth, struct err *err) {
     char path[BLOB_CACHE_PATH];
@@ -54,7 +98,7 @@ static enum rc fetch_files(struct agent_job *j, json_t *value, unsigned depth, s
     if (rc == RC_OK && sha256 && json_is_string(json_object_get(value, "path"))) {
         rc = check_held(j, err);
         if (rc == RC_OK) {
-            rc = blob_cache_get(j->context->cache, j->context->client, sha256, path, err);
+            rc = transfer(j, fetch_blob, sha256, path, err);
         }
         if (rc == RC_OK && json_object_set_new(value, "local", json_string(path)) != 0) {
             rc = err_memory(err);
@@ -125,7 +169,8 @@ static bool name_is_plain(const char *name) {
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == size;
 }
 
-static enum rc upload_blob(struct agent_job *j, const char *path, const char *sha256, struct err *err) {
+static enum rc upload_blob(struct agent_job *j, const char *sha256, char path[BLOB_CACHE_PATH],
+                           struct err *err) {
     char url[SHA256_HEX_SIZE + 16];
     struct http_answer answer;
     snprintf(url, sizeof(url), "/v1/blobs/%s", sha256);
@@ -139,7 +184,7 @@ static enum rc upload_blob(struct agent_job *j, const char *path, const char *sh
 /* Uploads one file and completes its entry with hash and size. */
 static enum rc upload_file(struct agent_job *j, json_t *entry, struct err *err) {
     const char *name = NULL;
-    char path[BLOB_CACHE_PATH + MAX_FILE_NAME];
+    char path[BLOB_CACHE_PATH];
     char sha256[SHA256_HEX_SIZE];
     size_t bytes = 0;
     struct stat st;
@@ -150,12 +195,14 @@ static enum rc upload_file(struct agent_job *j, json_t *entry, struct err *err) 
     if (!name_is_plain(name)) {
         return err_set(err, RC_INTERNAL, "the worker named a file \"%.80s\"", name);
     }
-    snprintf(path, sizeof(path), "%s/%s", j->folder, name);
+    if (snprintf(path, sizeof(path), "%s/%s", j->folder, name) >= (int)sizeof(path)) {
+        return err_set(err, RC_INPUT, "the path is too long: %.100s...", path);
+    }
     if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
         return err_set(err, RC_INTERNAL, "the worker named %s, which is not a file that it wrote", name);
     }
     if ((rc = sha256_of_file(path, sha256, &bytes, err)) != RC_OK ||
-        (rc = upload_blob(j, path, sha256, err)) != RC_OK) {
+        (rc = transfer(j, upload_blob, sha256, path, err)) != RC_OK) {
         return rc;
     }
     if (json_object_set_new(entry, "sha256", json_string(sha256)) != 0 ||
@@ -181,15 +228,6 @@ static enum rc upload_files(struct agent_job *j, json_t *files, struct err *err)
 
 /* --- telling the service --- */
 
-static bool worth_repeating(enum rc rc) {
-    return rc == RC_IO || rc == RC_TIMEOUT || rc == RC_BUSY;
-}
-
-static void sleep_ms(uint32_t ms) {
-    const struct timespec wait = {ms / 1000, (long)(ms % 1000) * 1000000};
-    nanosleep(&wait, NULL);
-}
-
 /* POSTs until it arrives, the lease is lost, or it makes no sense any more. A report is idempotent. */
 static enum rc tell(struct agent_job *j, const char *what, const json_t *body, struct err *err) {
     struct backoff backoff = {.first_ms = 250, .max_ms = 10000};
@@ -197,14 +235,12 @@ static enum rc tell(struct agent_job *j, const char *what, const json_t *body, s
     uint64_t deadline = clock_mono_ns() + REPORT_LIMIT_NS;
     snprintf(path, sizeof(path), "/v1/agents/jobs/%s/%s", j->id, what);
     for (;;) {
-        uint32_t random = 0;
         uint64_t timeout_ms = atomic_load(j->context->stop) ? LAST_WORDS_MS : REQUEST_MS;
         enum rc rc = http_client_json(j->context->client, "POST", path, body, timeout_ms, NULL, err);
         if (!worth_repeating(rc) || clock_mono_ns() > deadline || atomic_load(j->context->stop)) {
             return rc;
         }
-        (void)!getrandom(&random, sizeof(random), 0);
-        sleep_ms(backoff_failed(&backoff, random));
+        wait_again(&backoff);
     }
 }
 
@@ -252,6 +288,21 @@ static enum rc work(struct agent_job *j, struct worker_process_outcome *outcome,
     return upload_files(j, outcome->files, err);
 }
 
+/* The service will not have this result. Without a word the lease would pass and the same work be done again,
+ * for ever. Its own trouble (RC_IO) counts like a crash: there are a few more attempts. */
+static enum rc tell_refusal(struct agent_job *j, const struct worker_process_outcome *outcome,
+                            const struct err *refusal, struct err *err) {
+    struct err reason;
+    bool trouble = refusal->rc == RC_INTERNAL || refusal->rc == RC_MEMORY;
+    err_set(&reason, trouble ? RC_IO : RC_INTERNAL, "the service did not take the result: %s", refusal->text);
+    log_event(LOG_WARN, "result_refused", " job=%s code=%s", j->id, rc_name(refusal->rc));
+    return tell_failure(j, outcome, &reason, err);
+}
+
+static bool is_refusal(enum rc rc) {
+    return rc != RC_OK && rc != RC_CONFLICT && rc != RC_CANCELLED && !worth_repeating(rc);
+}
+
 static enum rc report(struct agent_job *j, enum rc rc, const struct worker_process_outcome *outcome,
                       const struct err *reason, struct err *err) {
     char quoted[256];
@@ -266,6 +317,10 @@ static enum rc report(struct agent_job *j, enum rc rc, const struct worker_proce
     if (rc == RC_OK) {
         log_event(LOG_INFO, "job_done", " job=%s kind=%s", j->id, j->kind);
         rc = tell_result(j, outcome, err);
+        if (is_refusal(rc)) {
+            struct err refusal = *err;
+            rc = tell_refusal(j, outcome, &refusal, err);
+        }
     } else {
         log_event(LOG_WARN, "job_failed", " job=%s kind=%s code=%s crashed=%d text=%s", j->id, j->kind,
                   rc_name(rc), outcome->crashed, log_quote(reason->text, quoted, sizeof(quoted)));

@@ -56,7 +56,8 @@ static enum rc take_error(struct worker_lines *l, const json_t *line, struct err
         return rc;
     }
     enum rc reason = rc_from_name(code);
-    err_set(&l->reason, reason == RC_OK ? RC_INTERNAL : reason, "%s", text);
+    bool not_its_own = reason == RC_OK || reason == RC_CANCELLED || reason == RC_BUSY; /* would be repeated */
+    err_set(&l->reason, not_its_own ? RC_INTERNAL : reason, "%s", text);
     l->answered = true;
     return RC_OK;
 }

@@ -258,8 +258,17 @@ static int reap(struct worker *w, bool kill_now) {
     return status;
 }
 
+/* Signals by which people and service managers end processes; the kernel sends them for no fault. */
+static bool is_request_to_end(int signal_number) {
+    return signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP;
+}
+
 /* What the end of the worker means, when we did not kill it. */
 static enum rc judge(struct worker *w, int status, struct worker_process_outcome *outcome, struct err *err) {
+    if (WIFSIGNALED(status) && is_request_to_end(WTERMSIG(status))) {
+        return err_set(err, RC_CANCELLED, "somebody ended the worker (SIG%s)",
+                       sigabbrev_np(WTERMSIG(status)));
+    }
     if (WIFSIGNALED(status)) {
         outcome->crashed = true;
         int signal_number = WTERMSIG(status);

@@ -228,6 +228,30 @@ test('a result is repeated while the service is busy, and dropped when it is sta
   assert.equal(service.count('/failure'), 0);
 });
 
+test('a result that the service refuses becomes a failure, so that the work is not done for ever', async (t) => {
+  const refused = [[413, { code: 'too_large', detail: 'the body is larger than the limit' }], [500, { code: 'internal', detail: 'a bug' }]];
+  const answers = { '/result': () => refused.shift() };
+  const service = await FakeService.start(t, { jobs: [job({}), job({}, 'job_a2')], answers });
+  startAgent(t, service, { worker: OK });
+  const first = await service.until('/job_a1/failure');
+  assert.equal(first.json.error.code, 'internal');
+  assert.match(first.json.error.text, /did not take the result: the body is larger/);
+  const second = await service.until('/job_a2/failure');
+  assert.equal(second.json.error.code, 'io', 'the trouble of the service leaves further attempts');
+});
+
+test('a transfer is tried again while the service has trouble', async (t) => {
+  const hash = sha256('model'), made = sha256('hello');
+  const trouble = { [hash]: 2, [made]: 2 };
+  const once_more = (name) => () => (trouble[name]-- > 0 ? [503, { code: 'busy', detail: 'later' }] : null);
+  const spec = { model: { files: [{ path: 'm', sha256: hash, bytes: 5 }] } };
+  const service = await FakeService.start(t, { jobs: [job(spec)], blobs: [Buffer.from('model')], answers: { [hash]: once_more(hash), [made]: once_more(made) } });
+  startAgent(t, service, { worker: `printf hello > out.bin; echo '{"type": "result", "result": {}, "files": [{"path": "out.bin"}]}'\n` });
+  await service.until('/job_a1/result');
+  assert.equal(service.blobs.get(made).toString(), 'hello');
+  assert.equal(service.count('/failure'), 0);
+});
+
 test('a worker gets progress through to the heartbeat', async (t) => {
   const service = await FakeService.start(t, { jobs: [job({})] });
   startAgent(t, service, { worker: `echo '{"type": "progress", "fraction": 0.5, "text": "half"}'; exec sleep 1000\n` });

@@ -99,6 +99,12 @@ static void a_signal_or_no_answer_is_a_crash(void **state) {
     expect(*state, ANSWER "kill -SEGV $$\n", RC_CRASHED, true);
 }
 
+static void somebody_who_ends_the_worker_is_no_crash(void **state) {
+    expect(*state, "kill -TERM $$\n", RC_CANCELLED, false);
+    expect(*state, "kill -INT $$\n", RC_CANCELLED, false);
+    expect(*state, ANSWER "kill -HUP $$\n", RC_CANCELLED, false);
+}
+
 static void an_error_line_is_no_crash(void **state) {
     expect(*state,
            "echo '{\"type\": \"error\", \"error\": {\"code\": \"input\", \"text\": \"labels\"}}'; exit 1\n",
@@ -146,6 +152,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_answer_is_handed_over_with_the_end_of_the_log, set_up, tear_down),
         cmocka_unit_test_setup_teardown(input_larger_than_a_pipe_arrives_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_signal_or_no_answer_is_a_crash, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(somebody_who_ends_the_worker_is_no_crash, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_error_line_is_no_crash, set_up, tear_down),
         cmocka_unit_test_setup_teardown(output_that_is_not_the_protocol_is_internal, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_worker_that_hangs_is_killed, set_up, tear_down),
