@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/event_stream.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 
@@ -134,15 +135,12 @@ struct transfer {
     char curl_error[CURL_ERROR_SIZE];
     struct buf body;    /* the answer, or the problem document in its place */
     struct err err;     /* why a callback stopped the transfer */
-    bool stopped;       /* the user asked for the end */
     const char *upload; /* bytes still to send */
     size_t upload_left;
     FILE *file; /* what is uploaded from or downloaded to */
     void (*on_progress)(void *user, uint64_t sent, uint64_t total);
-    int (*on_event)(void *user, const char *id, const char *event, const char *data);
     void *user;
-    struct buf line, data; /* event stream: the line and the data read so far */
-    char id[64], event[64];
+    struct event_stream events;
 };
 
 static bool is_success(const struct transfer *t) {
@@ -204,8 +202,7 @@ static void transfer_release(struct transfer *t) {
     curl_slist_free_all(t->headers);
     free(t->url);
     buf_free(&t->body);
-    buf_free(&t->line);
-    buf_free(&t->data);
+    event_stream_free(&t->events);
     curl_easy_reset(t->client->curl); /* forgets the pointers into this transfer, keeps the connection */
 }
 
@@ -235,8 +232,7 @@ static enum rc copy_headers(struct transfer *t, struct err *err) {
 static enum rc transfer_init(struct transfer *t, struct http_client *c, const char *path, struct err *err) {
     *t = (struct transfer){.client = c};
     buf_init(&t->body, c->max_body_bytes);
-    buf_init(&t->line, EVENT_BYTES);
-    buf_init(&t->data, EVENT_BYTES);
+    event_stream_init(&t->events, EVENT_BYTES);
     if (path[0] != '/' || strpbrk(path, " \t\r\n")) {
         return err_set(err, RC_INPUT, "\"%.100s\" is not a path of a service", path);
     }
@@ -283,7 +279,7 @@ static enum rc transfer_run(struct transfer *t, struct err *err) {
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, t->headers);
     CURLcode code = curl_easy_perform(curl);
     const char *text = t->curl_error[0] ? t->curl_error : curl_easy_strerror(code);
-    if (code == CURLE_OK || t->stopped) {
+    if (code == CURLE_OK || t->events.stopped) {
         return RC_OK;
     }
     if (code == CURLE_WRITE_ERROR && t->err.rc != RC_OK) {
@@ -511,65 +507,13 @@ enum rc http_client_download(struct http_client *c, const char *path, const char
     return rc;
 }
 
-/* Server-Sent Events as the HTML standard defines them: lines "field: value", an empty line ends an event. */
-
-static enum rc take_field(struct transfer *t, const char *field, const char *value) {
-    if (strcmp(field, "data") == 0) {
-        enum rc rc = t->data.size > 0 ? buf_add(&t->data, "\n", 1, &t->err) : RC_OK;
-        return rc == RC_OK ? buf_add_text(&t->data, value, &t->err) : rc;
-    }
-    if (strcmp(field, "event") == 0) {
-        snprintf(t->event, sizeof(t->event), "%s", value);
-    } else if (strcmp(field, "id") == 0) {
-        snprintf(t->id, sizeof(t->id), "%s", value);
-    }
-    return RC_OK; /* a comment (empty field) or a field of no interest */
-}
-
-static enum rc take_line(struct transfer *t) {
-    if (t->line.size == 0) {
-        if (t->data.size > 0) {
-            t->stopped = t->on_event(t->user, t->id, t->event[0] ? t->event : "message", t->data.data) != 0;
-        }
-        buf_clear(&t->data);
-        t->event[0] = '\0';
-        return RC_OK;
-    }
-    char *colon = strchr(t->line.data, ':');
-    const char *value = "";
-    if (colon) {
-        *colon = '\0';
-        value = colon[1] == ' ' ? colon + 2 : colon + 1;
-    }
-    return take_field(t, t->line.data, value);
-}
-
 static size_t on_stream(char *data, size_t size, size_t count, void *user) {
     struct transfer *t = user;
-    size_t left = size * count;
     if (!is_success(t)) {
         return on_body(data, size, count, user);
     }
-    while (left > 0) {
-        const char *end = memchr(data, '\n', left);
-        size_t n = end ? (size_t)(end - data) : left;
-        if (buf_add(&t->line, data, n, &t->err) != RC_OK) {
-            return 0;
-        }
-        data += end ? n + 1 : n;
-        left -= end ? n + 1 : n;
-        if (!end) {
-            break;
-        }
-        if (t->line.size > 0 && t->line.data[t->line.size - 1] == '\r') {
-            t->line.data[--t->line.size] = '\0';
-        }
-        if (take_line(t) != RC_OK || t->stopped) {
-            return 0;
-        }
-        buf_clear(&t->line);
-    }
-    return size * count;
+    enum rc rc = event_stream_add(&t->events, data, size * count, &t->err);
+    return rc == RC_OK && !t->events.stopped ? size * count : 0;
 }
 
 enum rc http_client_events(struct http_client *c, const char *path, const char *last_id,
@@ -580,8 +524,8 @@ enum rc http_client_events(struct http_client *c, const char *path, const char *
     if (rc != RC_OK) {
         return rc;
     }
-    t.on_event = on_event;
-    t.user = user;
+    t.events.on_event = on_event;
+    t.events.user = user;
     t.body.max = PROBLEM_BYTES;
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_stream);
     limit_stall(&t, STREAM_STALL_S);
@@ -592,7 +536,7 @@ enum rc http_client_events(struct http_client *c, const char *path, const char *
     if (rc == RC_OK) {
         rc = transfer_run(&t, err);
     }
-    if (rc == RC_OK && !t.stopped && !is_success(&t)) {
+    if (rc == RC_OK && !t.events.stopped && !is_success(&t)) {
         rc = problem(c, transfer_status(&t), &t.body, err);
     }
     transfer_release(&t);
