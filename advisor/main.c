@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "advisor/cli/settings_file.h"
 #include "advisor/cli/verbs.h"
 #include "core/base/container.h"
 #include "core/base/nearest.h"
@@ -25,7 +26,10 @@ static int print_help(void) {
         printf("  %-11s %s\n", verbs[i].name, verbs[i].summary);
     }
     printf("\nEvery verb has --help with examples. The service is found by --server or PARE_SERVER\n"
-           "(http://127.0.0.1:7878 where neither is given).\n\nExamples:\n"
+           "(http://127.0.0.1:7878 where neither is given). Settings come from options, then the environment "
+           "(PARE_...), then\n"
+           "~/.config/pare/pare.conf and /etc/pare/pare.conf (or the file that PARE_CONFIG "
+           "names).\n\nExamples:\n"
            "  pare serve --data ./data\n"
            "  pare submit model.onnx --data eval.npz --floor 'top1>=0.94' --budget 'p99<=5ms'\n");
     return EXIT_FINE;
@@ -48,6 +52,7 @@ static int unknown_verb(const char *name) {
 
 int main(int argc, char **argv) {
     const char *word = argc > 1 ? argv[1] : "";
+    struct err err = {0};
     if (sodium_init() < 0) {
         fprintf(stderr, "pare: the system gives no random numbers\n");
         return EXIT_INFRASTRUCTURE;
@@ -63,6 +68,9 @@ int main(int argc, char **argv) {
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
         return print_help();
+    }
+    if (settings_file_load(&err) != RC_OK) {
+        return verb_fail(word, &err);
     }
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
         if (strcmp(verbs[i].name, word) == 0) {
