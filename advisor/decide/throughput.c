@@ -1,6 +1,7 @@
 #include "advisor/decide/throughput.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "core/stats/mean_interval.h"
 #include "core/stats/special.h"
@@ -11,13 +12,19 @@ static void set_bounds(struct throughput *t, double confidence) {
     t->high = t->per_s * exp(reach);
 }
 
+/* What no machine does would make costs of 0 or infinity. */
+static bool is_plausible(double per_s) {
+    static const double least = 1e-9, most = 1e12;
+    return per_s >= least && per_s <= most;
+}
+
 struct throughput throughput_exact(double per_s) {
     return (struct throughput){.per_s = per_s, .low = per_s, .high = per_s};
 }
 
 enum rc throughput_from_samples(double per_s, const float *samples_us, size_t n, double confidence,
                                 struct throughput *ret, struct err *err) {
-    if (!isfinite(per_s) || per_s <= 0) {
+    if (!is_plausible(per_s)) {
         return err_set(err, RC_INPUT, "a throughput of %g a second is not a measurement", per_s);
     }
     for (size_t i = 0; i < n; i++) {
@@ -47,7 +54,7 @@ enum rc throughput_from_rounds(const float *rounds_per_s, size_t n, uint64_t gro
     }
     double sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!isfinite(rounds_per_s[i]) || rounds_per_s[i] <= 0) {
+        if (!is_plausible((double)rounds_per_s[i])) {
             return err_set(err, RC_INPUT, "round %zu: a throughput of %g a second is not a measurement", i,
                            (double)rounds_per_s[i]);
         }

@@ -21,7 +21,7 @@ struct throughput {
 
 /* From the samples of the `offline` scenario (closed loop: throughput is inverse to the mean latency), in the
  * order of completion, and the throughput that was measured. Error by batch means. RC_INPUT: per_s not
- * positive and finite, or bad samples. */
+ * from 1e-9 to 1e12, or bad samples. */
 MUST_USE enum rc throughput_from_samples(double per_s, const float *samples_us, size_t n, double confidence,
                                          struct throughput *ret, struct err *err);
 

@@ -44,6 +44,9 @@ static void bad_throughputs_are_refused(void **state) {
     struct err err;
     assert_int_equal(throughput_from_samples(0, samples, 1, 0.95, &t, &err), RC_INPUT);
     assert_int_equal(throughput_from_samples(NAN, samples, 1, 0.95, &t, &err), RC_INPUT);
+    assert_int_equal(throughput_from_samples(1e308, samples, 1, 0.95, &t, &err), RC_INPUT); /* would cost 0 */
+    assert_int_equal(throughput_from_samples(1e-320, samples, 1, 0.95, &t, &err), RC_INPUT);
+    assert_int_equal(throughput_from_samples(10, samples, 1, 0.95, &t, &err), RC_OK);
     assert_int_equal(throughput_from_samples(10, samples, 2, 0.95, &t, &err), RC_INPUT);
     assert_int_equal(throughput_from_rounds(rounds, 1, 0, 0.95, &t, &err), RC_INPUT);
     assert_int_equal(throughput_from_rounds(rounds, 2, 0, 0.95, &t, &err), RC_INPUT);
