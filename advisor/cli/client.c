@@ -102,6 +102,9 @@ static enum rc model_files(struct client *c, const char *file, json_t *files, st
     if (rc == RC_OK && family == FAMILY_ONNX) {
         rc = onnx_header_read(file, &header, err);
     }
+    if (rc != RC_OK && !strstr(err->text, file)) {
+        err_prefix(err, "%s", file);
+    }
     if (rc == RC_OK) {
         rc = add_file(c, file, file_base_name(file), files, err);
     }

@@ -1,6 +1,7 @@
 /* size.c -- `pare size`: what a model file holds, and how many bytes each level would leave; nothing is sent
  * or run. */
 #include <stdio.h>
+#include <string.h>
 
 #include "advisor/cli/answer_print.h"
 #include "advisor/cli/options.h"
@@ -110,6 +111,8 @@ int verb_size(int argc, char **argv) {
     }
     if (rc == RC_OK) {
         table_print(t, output, stdout);
+    } else if (!strstr(err.text, operands.items[0])) {
+        err_prefix(&err, "%s", operands.items[0]);
     }
     table_free(t);
     return rc == RC_OK ? EXIT_FINE : verb_fail("size", &err);
