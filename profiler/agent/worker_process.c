@@ -49,7 +49,7 @@ enum rc worker_process_find(const char *given, char *path, unsigned path_size, s
         snprintf(path, path_size, "%.*s/pare-worker", slash ? (int)(slash - self) : 0, self);
     }
     if (access(path, X_OK) != 0) {
-        return err_set(err, RC_NOT_FOUND,
+        return err_set(err, RC_IO,
                        "there is no pare-worker at %s (%s): install it beside pare, or set PARE_WORKER", path,
                        strerror(errno));
     }

@@ -32,7 +32,7 @@ struct worker_process_outcome {
     char log[WORKER_LOG_BYTES + 1]; /* the end of its standard error */
 };
 
-/* The path of pare-worker: `given` unless NULL, else PARE_WORKER, else beside this program. RC_NOT_FOUND
+/* The path of pare-worker: `given` unless NULL, else PARE_WORKER, else beside this program. RC_IO
  * names where it was looked for. */
 MUST_USE enum rc worker_process_find(const char *given, char *path, unsigned path_size, struct err *err);
 

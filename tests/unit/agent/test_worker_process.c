@@ -142,7 +142,7 @@ static void a_missing_worker_is_said_with_its_path(void **state) {
     (void)state;
     char path[256];
     struct err err;
-    assert_int_equal(worker_process_find("/nowhere/pare-worker", path, sizeof(path), &err), RC_NOT_FOUND);
+    assert_int_equal(worker_process_find("/nowhere/pare-worker", path, sizeof(path), &err), RC_IO);
     assert_non_null(strstr(err.text, "/nowhere/pare-worker"));
     assert_non_null(strstr(err.text, "PARE_WORKER"));
 }
