@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -285,9 +286,20 @@ static void announce(const struct serve *s) {
     log_event(LOG_INFO, "serving", "url=%s version=%s pid=%d", url, PARE_VERSION, (int)getpid());
 }
 
+/* A connection is a descriptor, and so is every file being sent; the soft limit is often 1024. */
+static void raise_descriptor_limit(const struct serve *s) {
+    struct rlimit limit;
+    rlim_t want = 2 * (rlim_t)(s->connections ? s->connections : 1024) + 256;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < want) {
+        limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static enum rc start(struct serve *s, struct err *err) {
     uint64_t tokens = 0;
     struct jobs_opts jobs = {.folder = s->data, .lease_s = (uint32_t)s->lease_s};
+    raise_descriptor_limit(s);
     enum rc rc = server_listen_is_loopback(s->listen, &s->loopback, err);
     rc = rc == RC_OK ? check_folder(s, err) : rc;
     rc = rc == RC_OK ? jobs_open(&jobs, &s->jobs, err) : rc;

@@ -649,7 +649,7 @@ void conn_worked(struct conn *c) {
         enter_closed(c);
         return;
     default:
-        assert(!"a step ended that was not under way");
+        assert(false); /* a step ended that was not under way */
     }
     pump(c);
 }

@@ -379,9 +379,11 @@ void exchange_finish(const struct exchange *x, uint64_t now_ns) {
     bool reads = req->method == METHOD_GET || req->method == METHOD_HEAD;
     bool quiet = x->res.status < 400 && (reads || (x->route && (x->route->flags & ROUTE_QUIET)));
     enum log_level level = x->res.status >= 500 ? LOG_WARN : quiet ? LOG_DEBUG : LOG_INFO;
-    char path[256];
     http_metrics_request(app_metrics(x->app), x->route, x->res.status, ns, x->body_bytes, x->answer_bytes);
-    log_event(level, "request", "request=%s method=%s path=%s status=%d ms=%.3f in=%llu out=%llu", req->id,
-              req->method_name, log_quote(req->path, path, sizeof(path)), x->res.status, (double)ns / 1e6,
-              (unsigned long long)x->body_bytes, (unsigned long long)x->answer_bytes);
+    if (log_is_written(level)) {
+        char path[256];
+        log_event(level, "request", "request=%s method=%s path=%s status=%d ms=%.3f in=%llu out=%llu",
+                  req->id, req->method_name, log_quote(req->path, path, sizeof(path)), x->res.status,
+                  (double)ns / 1e6, (unsigned long long)x->body_bytes, (unsigned long long)x->answer_bytes);
+    }
 }

@@ -12,6 +12,10 @@ void log_set_level(enum log_level level) {
     threshold = level;
 }
 
+bool log_is_written(enum log_level level) {
+    return level >= threshold;
+}
+
 void log_event(enum log_level level, const char *event, const char *format, ...) {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     if (level < threshold) {

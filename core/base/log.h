@@ -3,12 +3,17 @@
  * errors instead. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "core/base/err.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* Events below `level` are not written. Default LOG_INFO. Call before threads start. */
 void log_set_level(enum log_level level);
+
+/* False where an event of this level would not be written: for callers whose values cost something. */
+bool log_is_written(enum log_level level);
 
 /* `event` is a word; `format` gives further " key=value" pairs, without a newline. Values that hold spaces
  * are quoted by the caller with %s of log_quote. Thread-safe: one write a line. */
