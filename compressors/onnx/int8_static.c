@@ -1,7 +1,8 @@
 /* int8_static.c -- post-training quantization with ranges from calibration (Jacob et al. 2018; Nagel et al.
  * 2021).
  *
- * The steps: fold batch normalization; plan which nodes compute with 8 bits; observe the activations they
+ * The steps: fold batch normalization; plan which nodes compute with 8 bits; move outlier channels into the
+ * weights; observe the activations they
  * need; leave out what 8 bits cannot hold, and plan again; write QuantizeLinear and DequantizeLinear around
  * what is left. */
 #include "compressors/onnx/int8_static.h"
@@ -209,6 +210,11 @@ enum rc int8_static_compress(struct compress_job *job, const struct recipe_step 
     }
     if (!rc) {
         rc = int8_plan_make(job->graph, &ban, job->record, &plan, err);
+    }
+    if (!rc && plan.op_count == 0) {
+        rc = err_set(
+            err, RC_UNSUPPORTED,
+            "int8:static: no activation of this model fits 8 bits (infinities, NaN or masks in all of them)");
     }
     if (!rc) {
         rc = quantize(job, &o, &plan, &wanted, c, err);

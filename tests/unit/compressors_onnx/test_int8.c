@@ -430,6 +430,27 @@ static void a_model_without_weights_is_refused(void **state) {
     builder_free(&b);
 }
 
+static void a_model_whose_only_activation_is_wrecked_is_refused(void **state) {
+    (void)state;
+    struct builder b;
+    struct dataset *d = noise_dataset();
+    static float w[SIDE * SIDE];
+    static float mask[SIDE * SIDE];
+    const int64_t dims[] = {SIDE, SIDE};
+    noise_fill(w, SIDE * SIDE, 5, 0.5F);
+    mask[0] = -INFINITY;
+    builder_init(&b, 13);
+    builder_input(&b, "x", GRAPH_FLOAT32, row_dims, 3);
+    builder_output(&b, "y", GRAPH_FLOAT32, row_dims, 3);
+    builder_floats(&b, "w", dims, 2, w);
+    builder_floats(&b, "mask", dims, 2, mask);
+    builder_node(&b, "Add", "x mask", "h");
+    builder_node(&b, "MatMul", "h w", "y");
+    refuse(&b, int8_static_compress, "int8:static", d, RC_UNSUPPORTED, "fits 8 bits");
+    dataset_free(d);
+    builder_free(&b);
+}
+
 static void static_without_examples_is_refused(void **state) {
     (void)state;
     struct builder b;
@@ -464,6 +485,7 @@ int main(void) {
         cmocka_unit_test(gemm_is_the_same_both_ways_round),
         cmocka_unit_test(embedding_rows_become_int8),
         cmocka_unit_test(a_model_without_weights_is_refused),
+        cmocka_unit_test(a_model_whose_only_activation_is_wrecked_is_refused),
         cmocka_unit_test(static_without_examples_is_refused),
         cmocka_unit_test(weights_that_are_not_finite_are_refused_by_name),
     };
