@@ -264,7 +264,7 @@ test('labels beyond the classes are named with their example', withImages, async
 
 test('a job that wants more memory than its limit ends, and says so', withImages, async (t) => {
   const folder = inFolder(t);
-  const job = { kind: 'evaluate', model: onnx(RESNET), dataset: images(), limits: { ...limits, memory_bytes: 30 * 2 ** 20 } };
+  const job = { kind: 'evaluate', model: onnx(RESNET), dataset: images(), limits: { ...limits, memory_bytes: 12 * 2 ** 20 } };
   const { out, signal } = await start([], JSON.stringify(job), folder);
   const last = out.trim().split('\n').at(-1);
   assert.ok(signal !== null || JSON.parse(last).type === 'error', last);
