@@ -15,7 +15,7 @@ before(async () => {
   const run = await service.pare(['submit', languageModel, '--data', text, '--calibration', languageText, '--floor', 'ppl_ratio<=1.5', '--threads', '1',
     '--recipe', 'original', '--recipe', 'Q8_0', '--recipe', 'Q4_K_M', '--evaluate', 'all', '--output', 'json']);
   if (/has no libllama/.test(run.stderr)) {
-    skip = 'pare-worker was has no libllama';
+    skip = 'this build has no libllama';
     return;
   }
   assert.equal(run.code, 0, run.stderr);
