@@ -82,14 +82,14 @@ static const uint8_t transitions[STATE_COUNT][EVENT_COUNT] = {
 };
 
 const struct conn_limits conn_default_limits = {
-    .head_bytes = 32 * 1024,
+    .head_bytes = 32 << 10,
     .headers = 100,
     .idle_ns = 60ull * 1000000000,
     .head_ns = 10ull * 1000000000,
     .body_ns = 30ull * 1000000000,
     .write_ns = 30ull * 1000000000,
     .linger_ns = 2ull * 1000000000,
-    .body_bytes_per_s = 8 * 1024,
+    .body_bytes_per_s = 8 << 10,
 };
 
 enum {

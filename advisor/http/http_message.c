@@ -214,7 +214,10 @@ enum { QUERY_MAX = 32 };
 static enum rc parse_query(char *text, struct http_request *req, struct err *err) {
     struct http_pair *pairs = arena_calloc(req->arena, QUERY_MAX, sizeof(*pairs));
     size_t count = 0;
-    enum rc rc = pairs ? RC_OK : err_memory(err);
+    enum rc rc = RC_OK;
+    if (!pairs) {
+        return err_memory(err);
+    }
     for (char *next; rc == RC_OK && text && *text; text = next) {
         next = strchr(text, '&');
         size_t size = next ? (size_t)(next - text) : strlen(text);

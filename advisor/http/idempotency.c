@@ -40,7 +40,7 @@ void idempotency_free(struct idempotency *i) {
 }
 
 static enum rc check_key(const char *key, struct err *err) {
-    size_t size = strlen(key);
+    size_t size = key ? strlen(key) : 0;
     if (size == 0 || size > KEY_MAX) {
         return err_set(err, RC_INPUT, "Idempotency-Key must have 1 to %d characters", KEY_MAX);
     }

@@ -178,7 +178,7 @@ static void follow_shutdown(struct server *s) {
 /* ---- opening and closing ---- */
 
 static enum rc open_listener(struct server *s, const char *listen, struct err *err) {
-    struct address a;
+    struct address a = {0};
     struct sockaddr_storage ip;
     enum rc rc = parse_address(listen, &a, err);
     if (rc != RC_OK) {
