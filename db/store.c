@@ -195,6 +195,10 @@ enum rc store_write(struct store *s, store_fn *fn, void *user, struct err *err) 
     return writer_run(s->writer, fn, user, err);
 }
 
+size_t store_writes_waiting(struct store *s) {
+    return writer_waiting(s->writer);
+}
+
 static struct store_reader *take_reader(struct store *s) {
     struct store_reader *free_one = NULL;
     pthread_mutex_lock(&s->mutex);

@@ -40,6 +40,9 @@ typedef enum rc store_fn(struct store_tx *tx, void *user, struct err *err);
  */
 MUST_USE enum rc store_write(struct store *s, store_fn *fn, void *user, struct err *err);
 
+/* Writes that wait now, for showing. */
+size_t store_writes_waiting(struct store *s);
+
 /* One snapshot for reading; waits for a free reader. End it soon: it keeps the log from being folded back. */
 MUST_USE enum rc store_read_begin(struct store *s, struct store_tx **ret, struct err *err);
 void store_read_end(struct store_tx *tx); /* NULL is fine */

@@ -172,3 +172,10 @@ enum rc writer_run(struct writer *w, store_fn *fn, void *user, struct err *err) 
     pthread_mutex_unlock(&w->mutex);
     return r.rc;
 }
+
+size_t writer_waiting(struct writer *w) {
+    pthread_mutex_lock(&w->mutex);
+    size_t n = w->waiting;
+    pthread_mutex_unlock(&w->mutex);
+    return n;
+}

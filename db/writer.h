@@ -17,3 +17,6 @@ MUST_USE enum rc writer_start(struct store *store, struct sql *sql, size_t queue
 void writer_stop(struct writer *w);
 
 MUST_USE enum rc writer_run(struct writer *w, store_fn *fn, void *user, struct err *err);
+
+/* Pieces of work that wait now. */
+size_t writer_waiting(struct writer *w);

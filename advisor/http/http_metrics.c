@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "advisor/http/route.h"
+#include "advisor/jobs/jobs.h"
 #include "advisor/jobs/views.h"
 #include "core/base/container.h"
+#include "db/store.h"
 
 /* Upper bounds of the duration histogram; the last bucket is +Inf. */
 static const struct {
@@ -212,6 +214,10 @@ static enum rc write_jobs(json_t *figures, struct buf *out, struct err *err) {
 enum rc http_metrics_text(struct http_metrics *m, struct jobs *jobs, struct buf *out, struct err *err) {
     json_t *figures = NULL;
     enum rc rc = write_http(m, out, err);
+    if (rc == RC_OK) {
+        rc = write_figure(out, "pare_store_writes_waiting", "gauge", "Writes waiting for the disk.",
+                          store_writes_waiting(jobs_store(jobs)), err);
+    }
     if (rc == RC_OK) {
         rc = view_metrics(jobs, &figures, err);
     }

@@ -54,6 +54,7 @@ describe('one service', () => {
     const metrics = await ask('GET', '/metrics');
     assert.match(metrics.text, /^pare_http_requests_total\{method="GET",route="\/v2\/health\/live",status="2xx"\} \d+$/m);
     assert.match(metrics.text, /^pare_http_request_duration_seconds_bucket\{.*le="\+Inf"\} \d+$/m);
+    assert.match(metrics.text, /^pare_store_writes_waiting 0$/m);
     for (const line of metrics.text.split('\n')) {
       assert.match(line, /^(|# (HELP|TYPE) .*|[a-z_]+(\{[^}]*\})? -?[0-9.e+-]+)$/, line);
     }
