@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 BUILD := build$(if $(filter-out release,$(PRESET)),/$(PRESET))
 
-.PHONY: help build demo demo-llm test run install clean packages packages-test format lint
+.PHONY: bench-% fuzz help build demo demo-llm test run install clean packages packages-test format lint
 
 help:
 	@echo "make demo       install what is missing, build, and find the cheapest way to serve a Fashion-MNIST ResNet"
@@ -12,7 +12,7 @@ help:
 	@echo "make build      build/bin/pare and build/bin/pare-worker"
 	@echo "make run        serve on http://127.0.0.1:7878 with a local agent; data in ./demo-data"
 	@echo "make install    both programs, their libraries and a systemd unit (PREFIX=/usr/local)"
-	@echo "make bench-...  benchmarks: see tests/bench"
+	@echo "make bench-NAME a benchmark of tests/bench: compress, gguf, decide, ...; make fuzz runs the fuzz targets"
 
 packages:
 	@bash scripts/install-packages.sh build
@@ -40,6 +40,15 @@ run: build
 
 install: build
 	@cmake --install build --prefix $(or $(PREFIX),/usr/local)
+
+# make bench-compress, bench-gguf, bench-decide, ...: builds tests/bench/*/bench_NAME.c and runs it; ARGS="..." are its arguments.
+bench-%: build
+	@cmake --build $(BUILD) --target bench_$(subst -,_,$*) -- --quiet
+	$(BUILD)/bench/bench_$(subst -,_,$*) $(ARGS)
+
+# make fuzz SECONDS_EACH=60: every libFuzzer target for that long, from its corpus; findings stay in build/fuzz/found.
+fuzz: packages-test
+	@bash scripts/fuzz.sh $(or $(SECONDS_EACH),60)
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
