@@ -17,9 +17,17 @@
 
 #include "core/base/clock.h"
 #include "core/base/container.h"
+#include "core/base/file.h"
 #include "profiler/agent/worker_lines.h"
 
-enum { TICK_MS = 200, GRACE_MS = 5000, MAX_ARGS = 8, MAX_ENVIRONMENT = 16, MAX_FILES = 1024 };
+enum {
+    TICK_MS = 200,
+    GRACE_MS = 5000,
+    MAX_ARGS = 8,
+    MAX_ENVIRONMENT = 16,
+    MAX_FILES = 1024,
+    VMSTAT_BYTES = 64 * 1024
+};
 
 /* A running worker. Descriptors are -1 once closed. */
 struct worker {
@@ -32,6 +40,8 @@ struct worker {
     char log[WORKER_LOG_BYTES];
     size_t log_size;
     uint64_t deadline_ns;
+    uint64_t oom_kills; /* when it was started */
+    struct rusage used; /* when it has ended */
 };
 
 enum rc worker_process_find(const char *given, char *path, unsigned path_size, struct err *err) {
@@ -241,43 +251,69 @@ static enum rc converse(struct worker *w, struct err *err) {
     return RC_OK;
 }
 
+/* How often the kernel has killed for want of memory since it booted; 0 where it does not say. */
+static uint64_t count_oom_kills(void) {
+    char *data = NULL;
+    size_t size = 0;
+    uint64_t count = 0;
+    if (file_read_kernel("/proc/vmstat", VMSTAT_BYTES, &data, &size, NULL) == RC_OK) {
+        const char *line = strstr(data, "\noom_kill ");
+        count = line ? strtoull(line + strlen("\noom_kill "), NULL, 10) : 0;
+        free(data);
+    }
+    return count;
+}
+
 /* Waits for the end of a worker that closed its outputs; kills it after GRACE_MS. */
 static int reap(struct worker *w, bool kill_now) {
     int status = 0;
     uint64_t deadline = clock_mono_ns() + (uint64_t)GRACE_MS * 1000000;
-    while (!kill_now && waitpid(w->pid, &status, WNOHANG) == 0) {
+    while (!kill_now && wait4(w->pid, &status, WNOHANG, &w->used) == 0) {
         const struct timespec tick = {0, 5 * 1000 * 1000};
         nanosleep(&tick, NULL);
         kill_now = clock_mono_ns() > deadline;
     }
     kill(-w->pid, SIGKILL); /* and whatever it left behind */
     if (kill_now) {
-        while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR) {
+        while (wait4(w->pid, &status, 0, &w->used) < 0 && errno == EINTR) {
         }
     }
     return status;
 }
 
-/* Signals by which people and service managers end processes; the kernel sends them for no fault. */
-static bool is_request_to_end(int signal_number) {
-    return signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP;
+/* Signals by which people and service managers end processes; the kernel sends SIGKILL for want of memory
+ * only. */
+static bool may_be_a_request(int signal_number) {
+    return signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP ||
+           signal_number == SIGKILL;
+}
+
+/* Whether the kernel, or a daemon that watches over the memory, may have ended the worker: the kernel has
+ * killed for want of memory meanwhile, or the worker had a large part of the machine's. */
+static bool wanted_memory(const struct worker *w) {
+    uint64_t had_bytes = (uint64_t)w->used.ru_maxrss << 10;
+    uint64_t machine_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return count_oom_kills() != w->oom_kills || had_bytes >= machine_bytes / 4;
+}
+
+static enum rc judge_signal(const struct worker *w, int number, struct worker_process_outcome *outcome,
+                            struct err *err) {
+    const char *name = sigabbrev_np(number) ? sigabbrev_np(number) : "?";
+    if (may_be_a_request(number) && !wanted_memory(w)) {
+        return err_set(err, RC_CANCELLED, "somebody ended the worker (SIG%s)", name);
+    }
+    outcome->crashed = true;
+    const char *why = number == SIGXCPU          ? "it used up its processor time"
+                      : number == SIGXFSZ        ? "it wrote a file beyond its limit"
+                      : may_be_a_request(number) ? "perhaps for want of memory"
+                                                 : "see the log";
+    return err_set(err, RC_CRASHED, "the worker was ended by signal %d (SIG%s): %s", number, name, why);
 }
 
 /* What the end of the worker means, when we did not kill it. */
 static enum rc judge(struct worker *w, int status, struct worker_process_outcome *outcome, struct err *err) {
-    if (WIFSIGNALED(status) && is_request_to_end(WTERMSIG(status))) {
-        return err_set(err, RC_CANCELLED, "somebody ended the worker (SIG%s)",
-                       sigabbrev_np(WTERMSIG(status)));
-    }
     if (WIFSIGNALED(status)) {
-        outcome->crashed = true;
-        int signal_number = WTERMSIG(status);
-        const char *why = signal_number == SIGXCPU   ? "it used up its processor time"
-                          : signal_number == SIGXFSZ ? "it wrote a file beyond its limit"
-                          : signal_number == SIGKILL ? "perhaps for want of memory"
-                                                     : "see the log";
-        return err_set(err, RC_CRASHED, "the worker was ended by signal %d (SIG%s): %s", signal_number,
-                       sigabbrev_np(signal_number) ? sigabbrev_np(signal_number) : "?", why);
+        return judge_signal(w, WTERMSIG(status), outcome, err);
     }
     if (w->lines.reason.rc != RC_OK) {
         *err = w->lines.reason;
@@ -315,6 +351,7 @@ enum rc worker_process_run(const struct worker_process_opts *opts, struct worker
                          .errors = -1,
                          .unsent = opts->input,
                          .unsent_size = opts->input ? strlen(opts->input) : 0,
+                         .oom_kills = count_oom_kills(),
                          .deadline_ns =
                              opts->timeout_ms > 0 ? clock_mono_ns() + opts->timeout_ms * 1000000 : 0};
     worker_lines_init(&w->lines);

@@ -28,7 +28,7 @@ struct worker_process_opts {
 struct worker_process_outcome {
     json_t *result;                 /* NULL when there is none; released by worker_process_outcome_release */
     json_t *files;                  /* array; with `result` only */
-    bool crashed;                   /* a signal ended it that was not ours, or it ended without an answer */
+    bool crashed;                   /* by its own doing: a fault, a limit, memory, no answer */
     char log[WORKER_LOG_BYTES + 1]; /* the end of its standard error */
 };
 
@@ -37,8 +37,8 @@ struct worker_process_outcome {
 MUST_USE enum rc worker_process_find(const char *given, char *path, unsigned path_size, struct err *err);
 
 /* Runs one. RC_OK: outcome->result is there. Otherwise the worker's own error, RC_CRASHED (crashed is set;
- * which signal), RC_TIMEOUT, RC_CANCELLED (should_stop said so), RC_INTERNAL (what it wrote is not the
- * protocol), RC_IO (it could not be started). The outcome is filled in every case. */
+ * which signal), RC_TIMEOUT, RC_CANCELLED (should_stop said so, or somebody ended it), RC_INTERNAL (what it
+ * wrote is not the protocol), RC_IO (it could not be started). The outcome is filled in every case. */
 MUST_USE enum rc worker_process_run(const struct worker_process_opts *opts,
                                     struct worker_process_outcome *outcome, struct err *err);
 void worker_process_outcome_release(struct worker_process_outcome *outcome);

@@ -2,6 +2,7 @@
 #include "profiler/worker/resource_limits.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -24,14 +25,15 @@ enum rc resource_limits_read(const json_t *limits, struct resource_limits *ret, 
     return RC_OK;
 }
 
-/* Lowers one limit; a stricter one that is there already stays. */
+/* Lowers one limit; a stricter one that is there already stays. At its soft limit of processor time a process
+ * gets SIGXCPU, which says why it ended, at the hard one SIGKILL. */
 static enum rc lower(int which, const char *name, uint64_t value, struct err *err) {
-    struct rlimit now;
-    if (getrlimit((__rlimit_resource_t)which, &now) == 0 && now.rlim_max != RLIM_INFINITY &&
-        now.rlim_max < value) {
-        value = now.rlim_max;
-    }
-    struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
+    struct rlimit now = {.rlim_max = RLIM_INFINITY};
+    (void)getrlimit((__rlimit_resource_t)which, &now);
+    bool stricter = now.rlim_max != RLIM_INFINITY && now.rlim_max <= value;
+    value = stricter ? now.rlim_max : value;
+    bool warns_first = which == RLIMIT_CPU && !stricter;
+    struct rlimit limit = {.rlim_cur = value, .rlim_max = warns_first ? value + 1 : value};
     if (setrlimit((__rlimit_resource_t)which, &limit) != 0) {
         return err_set(err, RC_INTERNAL, "%s cannot be set to %llu: %s", name, (unsigned long long)value,
                        strerror(errno));

@@ -102,6 +102,7 @@ static void a_signal_or_no_answer_is_a_crash(void **state) {
 static void somebody_who_ends_the_worker_is_no_crash(void **state) {
     expect(*state, "kill -TERM $$\n", RC_CANCELLED, false);
     expect(*state, "kill -INT $$\n", RC_CANCELLED, false);
+    expect(*state, "kill -KILL $$\n", RC_CANCELLED, false);
     expect(*state, ANSWER "kill -HUP $$\n", RC_CANCELLED, false);
 }
 
