@@ -1,17 +1,21 @@
 // The service's JSON, as advisor/http/openapi.json describes it, and the few calls the page makes.
 
-export interface Accuracy { metric: string; value: number; lower?: number; drop?: number; drop_upper?: number; n: number; floor: string }
+export interface Accuracy {
+  metric: string; value: number; lower: number | null; upper: number | null; drop: number | null; drop_upper: number | null;
+  n: number; test: string | null; floor: string | null;
+}
+// A variant that could not be made is listed among the rejected with its recipe and reason only.
 export interface Configuration {
-  id: string; recipe: string; reason?: string; provenance: string; machine_type: string;
-  runtime: { instances: number; threads: number; batch: number };
+  id?: string; variant: string; recipe: string; reason?: string; provenance?: string; machine_type?: string; machine?: string;
+  runtime?: { instances: number; threads: number; batch: number };
   accuracy?: Accuracy | null;
-  latency_us: Record<string, number>;
-  throughput_per_s: number; memory_mib?: number | null; size_bytes: number;
+  latency_us?: Record<string, number>;
+  throughput_per_s?: number | null; memory_mib?: number | null; size_bytes?: number;
   usd_per_million?: Cost | null; machine_hours_per_million?: Cost | null;
 }
 export interface Cost { value: number; low: number; high: number }
 export interface Answer {
-  id: string; status: 'ok' | 'undecided' | 'none'; summary: string; confidence: number;
+  id: string; status: 'ok' | 'undecided' | 'none'; summary: string; confidence: number; floors: string[]; budgets: string[];
   baseline: Configuration | null; choice: Configuration | null;
   runners_up: Configuration[]; frontier: Configuration[]; undecided: Configuration[];
   rejected: { total: number; by_reason: Record<string, number>; items: Configuration[] };

@@ -4,10 +4,12 @@ import type { Answer, Configuration } from './api';
 export type Role = 'choice' | 'baseline' | 'frontier' | 'qualifies' | 'undecided' | 'rejected';
 export interface Row { role: Role; c: Configuration }
 
+export const keyOf = (c: Configuration): string => c.id ?? c.variant;
+
 export function rowsOf(answer: Answer): Row[] {
   const rows = new Map<string, Row>();
   const add = (role: Role, list: (Configuration | null)[]) => {
-    for (const c of list) if (c && !rows.has(c.id)) rows.set(c.id, { role, c });
+    for (const c of list) if (c && !rows.has(keyOf(c))) rows.set(keyOf(c), { role, c });
   };
   add('choice', [answer.choice]);
   add('baseline', [answer.baseline]);
@@ -17,7 +19,7 @@ export function rowsOf(answer: Answer): Row[] {
   add('rejected', answer.rejected.items);
   // The frontier's entries and the baseline carry no reason: take it from where the same configuration is listed again.
   for (const c of [...answer.runners_up, ...answer.undecided, ...answer.rejected.items]) {
-    const row = rows.get(c.id);
+    const row = rows.get(keyOf(c));
     if (row && !row.c.reason && c.reason) row.c = { ...row.c, reason: c.reason };
     if (row && row.role === 'frontier' && answer.rejected.items.includes(c)) row.role = 'rejected';
   }
