@@ -13,20 +13,25 @@ tmp=$out.tmp
     printf 'extern const char asset_%d[], asset_%d_end[];\n' "$i" "$i"
     i=$((i + 1))
   done
-  echo 'const struct asset *asset_table(size_t *count);'
-  echo 'const struct asset *asset_table(size_t *count) {'
-  echo '    static struct asset table[] = {'
+  echo 'static struct asset table[] = {'
+  i=0
   for f in "$@"; do
     name=${f#"$root"/}
     name=${name#build/}
-    echo "        {\"$name\", 0, 0},"
-  done
-  echo '        {0, 0, 0}};'
-  i=0
-  for _ in "$@"; do
-    echo "    table[$i].data = asset_$i; table[$i].size = (size_t)(asset_${i}_end - asset_$i);"
+    echo "    {\"$name\", asset_$i, 0},"
     i=$((i + 1))
   done
+  echo '    {0, 0, 0}};'
+  echo '/* A difference of addresses is no constant in C. Before main there is one thread only. */'
+  echo '__attribute__((constructor)) static void fill_sizes(void) {'
+  i=0
+  for _ in "$@"; do
+    echo "    table[$i].size = (size_t)(asset_${i}_end - asset_$i);"
+    i=$((i + 1))
+  done
+  echo '}'
+  echo 'const struct asset *asset_table(size_t *count);'
+  echo 'const struct asset *asset_table(size_t *count) {'
   echo "    *count = $i;"
   echo '    return table;'
   echo '}'
