@@ -17,9 +17,12 @@
 
 enum { BACKOFF_FIRST_S = 1, BACKOFF_MAX_S = 60, STEADY_S = 60, GRACE_S = 5, ARGS = 7, EXEC_FAILED = 127 };
 
+static const char TOKEN_NAME[] = "PARE_TOKEN=";
+
 struct agent_child {
-    char *server, *token, *cache_folder;
-    char **environment; /* that of this process with the token */
+    char *server, *cache_folder;
+    struct agent_child_opts opts;                                     /* make_token and its user */
+    char token_variable[sizeof(TOKEN_NAME) + AGENT_CHILD_TOKEN_SIZE]; /* "PARE_TOKEN=..." */
     pthread_t thread;
     pthread_mutex_t lock; /* guards pid and stopping */
     pthread_cond_t changed;
@@ -27,27 +30,28 @@ struct agent_child {
     bool stopping;
 };
 
-/* The environment with PARE_TOKEN replaced; the strings are borrowed from environ and token_variable. */
-static char **make_environment(char *token_variable) {
+/* The environment with PARE_TOKEN replaced, or as it is without a token; the strings are borrowed. */
+static char **make_environment(struct agent_child *a) {
     size_t n = 0, kept = 0;
+    bool has_token = a->token_variable[sizeof(TOKEN_NAME) - 1] != '\0';
     while (environ[n]) {
         n++;
     }
     char **list = calloc(n + 2, sizeof(*list));
     for (size_t i = 0; list && i < n; i++) {
-        if (!token_variable || strncmp(environ[i], "PARE_TOKEN=", 11) != 0) {
+        if (!has_token || strncmp(environ[i], TOKEN_NAME, sizeof(TOKEN_NAME) - 1) != 0) {
             list[kept++] = environ[i];
         }
     }
-    if (list && token_variable) {
-        list[kept] = token_variable;
+    if (list && has_token) {
+        list[kept] = a->token_variable;
     }
     return list;
 }
 
 /* In the child: an own process group, so that a Ctrl-C on the terminal reaches it through us; it ends when we
  * do. */
-static void become_agent(char *const *args, char **environment, pid_t parent) {
+static void become_agent(char *const *args, char *const *environment, pid_t parent) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -60,14 +64,26 @@ static void become_agent(char *const *args, char **environment, pid_t parent) {
     _exit(EXEC_FAILED);
 }
 
-static pid_t spawn(const struct agent_child *a) {
+static pid_t spawn(struct agent_child *a) {
     char *args[ARGS + 1] = {"pare",    "agent",   "--local",       "--server",
                             a->server, "--cache", a->cache_folder, NULL};
-    pid_t parent = getpid(), pid = fork();
+    char **environment = make_environment(a);
+    pid_t parent = getpid(), pid = environment ? fork() : -1;
     if (pid == 0) {
-        become_agent(args, a->environment, parent);
+        become_agent(args, environment, parent);
     }
+    free(environment);
     return pid;
+}
+
+/* A token of its own for each start: there may be one needed now where there was none before. */
+static void renew_token(struct agent_child *a) {
+    char token[AGENT_CHILD_TOKEN_SIZE] = "", text[600];
+    struct err err = {0};
+    if (a->opts.make_token(a->opts.user, token, &err) != RC_OK) {
+        log_event(LOG_ERROR, "agent_token", "error=%s", log_quote(err.text, text, sizeof(text)));
+    }
+    snprintf(a->token_variable, sizeof(a->token_variable), "%s%s", TOKEN_NAME, token);
 }
 
 /* Starts the agent unless it is time to stop. */
@@ -102,7 +118,7 @@ static void wait_for(struct agent_child *a, pid_t pid) {
 /* False when it is time to stop. */
 static bool pause_s(struct agent_child *a, unsigned seconds) {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += seconds;
     pthread_mutex_lock(&a->lock);
     while (!a->stopping && pthread_cond_timedwait(&a->changed, &a->lock, &until) == 0) {
@@ -117,6 +133,7 @@ static void *keep_running(void *arg) {
     unsigned backoff_s = BACKOFF_FIRST_S;
     do {
         uint64_t begin_ns = clock_mono_ns();
+        renew_token(a);
         pid_t pid = start(a);
         if (pid > 0) {
             log_event(LOG_INFO, "agent_started", "pid=%d", (int)pid);
@@ -131,22 +148,9 @@ static void *keep_running(void *arg) {
 static void release(struct agent_child *a) {
     pthread_cond_destroy(&a->changed);
     pthread_mutex_destroy(&a->lock);
-    free(a->environment);
     free(a->server);
-    free(a->token);
     free(a->cache_folder);
     free(a);
-}
-
-static enum rc fill(struct agent_child *a, const struct agent_child_opts *opts, struct err *err) {
-    a->server = strdup(opts->server);
-    a->cache_folder = strdup(opts->cache_folder);
-    if (opts->token && asprintf(&a->token, "PARE_TOKEN=%s", opts->token) < 0) {
-        a->token = NULL;
-        return err_memory(err);
-    }
-    a->environment = make_environment(a->token);
-    return a->server && a->cache_folder && a->environment ? RC_OK : err_memory(err);
 }
 
 enum rc agent_child_start(const struct agent_child_opts *opts, struct agent_child **ret, struct err *err) {
@@ -154,16 +158,19 @@ enum rc agent_child_start(const struct agent_child_opts *opts, struct agent_chil
     if (!a) {
         return err_memory(err);
     }
+    pthread_condattr_t monotonic;
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->changed, NULL);
-    enum rc rc = fill(a, opts, err);
-    int e = rc == RC_OK ? pthread_create(&a->thread, NULL, keep_running, a) : 0;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    a->opts = *opts;
+    a->server = strdup(opts->server);
+    a->cache_folder = strdup(opts->cache_folder);
+    int e = a->server && a->cache_folder ? pthread_create(&a->thread, NULL, keep_running, a) : ENOMEM;
     if (e != 0) {
-        rc = err_set(err, RC_IO, "cannot start a thread: %s", strerror(e));
-    }
-    if (rc != RC_OK) {
         release(a);
-        return rc;
+        return err_set(err, RC_IO, "cannot start the thread of the local agent: %s", strerror(e));
     }
     *ret = a;
     return RC_OK;
@@ -172,7 +179,7 @@ enum rc agent_child_start(const struct agent_child_opts *opts, struct agent_chil
 /* Gives the agent GRACE_S to end by itself. Called with the lock held. */
 static void wait_or_kill(struct agent_child *a) {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += GRACE_S;
     int e = 0;
     while (a->pid > 0 && e == 0) {

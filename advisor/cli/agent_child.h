@@ -6,10 +6,15 @@
 
 struct agent_child;
 
+enum { AGENT_CHILD_TOKEN_SIZE = 64 };
+
 struct agent_child_opts {
     const char *server;       /* "http://127.0.0.1:7878" */
-    const char *token;        /* given in the environment (PARE_TOKEN); NULL for none */
     const char *cache_folder; /* for its files */
+    /* Gives the token for the next start (in its environment: PARE_TOKEN), "" where none is needed. On the
+     * child's thread. */
+    enum rc (*make_token)(void *user, char token[AGENT_CHILD_TOKEN_SIZE], struct err *err);
+    void *user;
 };
 
 /* Starts a thread that runs `pare agent --local` (this very program) and waits for it. It is started again

@@ -34,7 +34,6 @@ struct serve {
     struct app *app;
     struct server *server;
     struct agent_child *agent;
-    char agent_token[TOKEN_SIZE]; /* "" where none is needed */
 };
 
 static int parse(struct serve *s, int argc, char **argv) {
@@ -237,29 +236,44 @@ static void service_url(const struct serve *s, char url[URL_SIZE]) {
     }
 }
 
-static enum rc start_agent(struct serve *s, uint64_t tokens, struct err *err) {
+/* The local agent's token, where there are tokens; that of its last start is revoked. */
+static enum rc make_agent_token(void *user, char token[AGENT_CHILD_TOKEN_SIZE], struct err *err) {
+    const struct serve *s = user;
+    struct store *store = jobs_store(s->jobs);
+    char text[TOKEN_SIZE];
+    uint64_t tokens = 0;
+    enum rc rc = store_token_count(store, &tokens, err);
+    if (rc != RC_OK || tokens == 0) {
+        return rc;
+    }
+    rc = revoke_tokens(store, ROLE_AGENT, LOCAL_AGENT, err);
+    if (rc == RC_OK) {
+        rc = store_token_new(store, LOCAL_AGENT, ROLE_AGENT, text, err);
+    }
+    if (rc == RC_OK) {
+        snprintf(token, AGENT_CHILD_TOKEN_SIZE, "%s", text);
+    }
+    return rc;
+}
+
+static enum rc start_agent(struct serve *s, struct err *err) {
     char url[URL_SIZE], cache[PATH_SIZE];
     service_url(s, url);
     snprintf(cache, sizeof(cache), "%s/agent", s->data);
-    struct agent_child_opts opts = {.server = url, .cache_folder = s->cache ? s->cache : cache};
-    struct store *store = jobs_store(s->jobs);
-    enum rc rc = tokens > 0 ? revoke_tokens(store, ROLE_AGENT, LOCAL_AGENT, err) : RC_OK;
-    if (rc == RC_OK && tokens > 0) {
-        rc = store_token_new(store, LOCAL_AGENT, ROLE_AGENT, s->agent_token, err);
-        opts.token = s->agent_token;
-    }
-    return rc == RC_OK ? agent_child_start(&opts, &s->agent, err) : rc;
+    struct agent_child_opts opts = {.server = url,
+                                    .cache_folder = s->cache ? s->cache : cache,
+                                    .make_token = make_agent_token,
+                                    .user = s};
+    return agent_child_start(&opts, &s->agent, err);
 }
 
 static void on_stopping(void *user) {
     agent_child_ask_to_stop(((struct serve *)user)->agent);
 }
 
-static enum rc open_server(struct serve *s, uint64_t tokens, struct err *err) {
-    struct app_opts app = {.jobs = s->jobs,
-                           .require_token = tokens > 0 || !s->loopback,
-                           .loopback = s->loopback,
-                           .version = PARE_VERSION};
+static enum rc open_server(struct serve *s, struct err *err) {
+    struct app_opts app = {
+        .jobs = s->jobs, .require_token = !s->loopback, .loopback = s->loopback, .version = PARE_VERSION};
     struct server_opts opts = {.listen = s->listen,
                                .threads = (unsigned)s->threads,
                                .queue_max = (uint32_t)s->queue,
@@ -305,10 +319,10 @@ static enum rc start(struct serve *s, struct err *err) {
     rc = rc == RC_OK ? jobs_open(&jobs, &s->jobs, err) : rc;
     rc = rc == RC_OK ? write_first_token(s, err) : rc;
     rc = rc == RC_OK ? check_tokens(s, &tokens, err) : rc;
-    rc = rc == RC_OK ? open_server(s, tokens, err) : rc;
+    rc = rc == RC_OK ? open_server(s, err) : rc;
     rc = rc == RC_OK ? jobs_start(s->jobs, err) : rc;
     if (rc == RC_OK && !s->no_agent) {
-        rc = start_agent(s, tokens, err);
+        rc = start_agent(s, err);
     }
     return rc;
 }

@@ -43,5 +43,8 @@ http_handler handle_study_get;
 http_handler handle_study_list;
 http_handler handle_study_post;
 http_handler handle_target_list;
+http_handler handle_token_delete;
+http_handler handle_token_list;
+http_handler handle_token_post;
 http_handler handle_variant_artifact;
 http_handler handle_variant_get;

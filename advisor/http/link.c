@@ -217,7 +217,8 @@ static struct link *link_new(struct link_host *host) {
 void link_accept(struct link_host *host, uv_stream_t *listener) {
     struct link *l = link_new(host);
     if (!l) {
-        return; /* out of memory; libuv offers the connection again */
+        host->missed = true; /* out of memory: libuv listens again only after it was accepted */
+        return;
     }
     if (uv_accept(listener, (uv_stream_t *)&l->tcp) != 0 || host->links > host->links_max + REFUSED_EXTRA) {
         host->refused++;

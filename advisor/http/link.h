@@ -23,6 +23,7 @@ struct link_host {
     uint32_t links;     /* open now */
     uint32_t disposing; /* exchanges that a pool thread frees */
     uint64_t accepted, refused;
+    bool missed; /* a connection waits to be accepted, for which there was no memory */
     void (*on_end)(struct link_host *host); /* a link or a disposal has ended */
     char read_buffer[64 * 1024];            /* for the one read callback that runs at a time */
 };

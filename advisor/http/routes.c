@@ -47,6 +47,10 @@ static const struct route routes[] = {
     {METHOD_PUT, "/v1/machine-types/{id}", handle_machine_type_put, ROLES_USER, 0, KIB(64)},
     {METHOD_GET, "/v1/prices", handle_price_list, ROLES_USER, 0, 0},
 
+    {METHOD_POST, "/v1/tokens", handle_token_post, ROLES_ADMIN, 0, KIB(4)},
+    {METHOD_GET, "/v1/tokens", handle_token_list, ROLES_ADMIN, 0, 0},
+    {METHOD_DELETE, "/v1/tokens/{id}", handle_token_delete, ROLES_ADMIN, 0, 0},
+
     {METHOD_POST, "/v1/agents/register", handle_agent_register, ROLES_AGENT, 0, MIB(1)},
     {METHOD_POST, "/v1/agents/claim", handle_agent_claim, ROLES_AGENT, ROUTE_QUIET, KIB(64)},
     {METHOD_POST, "/v1/agents/jobs/{id}/heartbeat", handle_agent_heartbeat, ROLES_AGENT, ROUTE_QUIET,

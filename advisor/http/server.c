@@ -115,6 +115,10 @@ static void on_tick(uv_timer_t *timer) {
                                           .connections_refused = s->host.refused,
                                           .pool_waiting = pool_waiting(s->host.pool)};
     http_metrics_set_server(app_metrics(s->host.app), &figures);
+    if (s->host.missed && !s->stopping) {
+        s->host.missed = false;
+        link_accept(&s->host, (uv_stream_t *)&s->listener);
+    }
     if (s->stopping && clock_mono_ns() >= s->stop_deadline_ns) {
         link_break_all(&s->host);
     }

@@ -235,6 +235,43 @@ describe('tokens', () => {
   });
 });
 
+describe('roles', () => {
+  test('on loopback the first token closes the door; each role opens its own', { timeout: 60_000 }, async () => {
+    const service = await Service.start();
+    const ask = async (method, path, token, body) => {
+      const answer = await request(service.url + path, method, body, token ? { authorization: `Bearer ${token}` } : {});
+      check(method, path, answer);
+      return answer;
+    };
+    try {
+      assert.deepEqual((await ask('GET', '/v1/tokens')).body.items, []);
+      assert.equal((await ask('POST', '/v1/tokens', undefined, { name: 'u', role: 'user' })).status, 400);
+      const admin = (await ask('POST', '/v1/tokens', undefined, { name: 'me', role: 'admin' })).body.token;
+      assert.equal((await ask('GET', '/v1/models')).status, 401);
+      const user = (await ask('POST', '/v1/tokens', admin, { name: 'u', role: 'user' })).body.token;
+      const made = await service.pare(['tokens', 'add', 'a', '--role', 'agent', '--token', admin]);
+      assert.equal(made.code, 0, made.stderr);
+      const agent = made.stdout.trim();
+      assert.equal((await ask('GET', '/v1/models', user)).status, 200);
+      assert.equal((await ask('GET', '/v1/models', agent)).status, 403);
+      assert.equal((await ask('POST', '/v1/agents/claim', user, { target_id: 'tgt_x' })).status, 403);
+      assert.equal((await ask('POST', '/v1/agents/claim', agent, { target_id: 'tgt_x' })).status, 404);
+      assert.equal((await ask('GET', '/v1/tokens', user)).status, 403);
+      const tokens = (await ask('GET', '/v1/tokens', admin)).body.items;
+      const id = (name) => tokens.find((t) => t.name === name).id;
+      assert.equal((await ask('DELETE', `/v1/tokens/${id('u')}`, admin)).status, 204);
+      assert.equal((await ask('GET', '/v1/models', user)).status, 401);
+      assert.equal((await ask('DELETE', `/v1/tokens/${id('me')}`, admin)).status, 409); // nobody could make tokens any more
+      assert.match((await service.pare(['tokens', '--token', admin])).stdout, /me +admin/);
+      // the local agent was started before there was a token: it is started again with one of its own
+      const online = async () => (await ask('GET', '/v1/tokens', admin)).body.items.some((t) => t.name === 'local agent');
+      while (!(await online())) await new Promise((done) => setImmediate(done));
+    } finally {
+      await service.stop();
+    }
+  });
+});
+
 describe('starting and stopping', () => {
   test('a port in use is said clearly', async () => {
     const other = net.createServer().listen(0, '127.0.0.1');
