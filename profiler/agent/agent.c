@@ -1,10 +1,13 @@
 /* agent.c -- see agent.h. */
 #include "profiler/agent/agent.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,7 +21,7 @@
 #include "profiler/agent/fingerprint.h"
 #include "profiler/agent/worker_process.h"
 
-enum { WAIT_S = 25, SLICE_MS = 100, PROBE_MS = 60000, REQUEST_MS = 30000 };
+enum { WAIT_S = 25, SLICE_MS = 100, PROBE_MS = 60000, REQUEST_MS = 30000, LOCK_WAIT_MS = 10000 };
 static const uint64_t DEFAULT_CACHE_BYTES = (uint64_t)20 << 30;
 
 struct agent {
@@ -29,20 +32,25 @@ struct agent {
     char jobs_folder[BLOB_CACHE_PATH];
     char worker[BLOB_CACHE_PATH];
     char name[128];
+    int lock_fd; /* -1 = none */
     json_t *fingerprint;
     char target_id[64];
     uint32_t lease_s;
     struct backoff backoff;
 };
 
+static void wait_slice(void) {
+    const struct timespec slice = {0, SLICE_MS * 1000000};
+    nanosleep(&slice, NULL);
+}
+
 /* Waits as the backoff says, in slices, so that a stop is seen. */
 static void wait_backoff(struct agent *a) {
     uint32_t random = 0;
     (void)!getrandom(&random, sizeof(random), 0);
     uint32_t wait = backoff_failed(&a->backoff, random);
-    const struct timespec slice = {0, SLICE_MS * 1000000};
     for (uint32_t waited = 0; waited < wait && !atomic_load(a->stop); waited += SLICE_MS) {
-        nanosleep(&slice, NULL);
+        wait_slice();
     }
 }
 
@@ -69,6 +77,28 @@ static enum rc take_fingerprint(struct agent *a, struct err *err) {
     return rc;
 }
 
+/* Takes the cache folder for this process: a second agent would remove the job folders of the first. One that
+ * is just ending (its service was killed and started again) is waited for. */
+static enum rc lock_folder(struct agent *a, struct err *err) {
+    char path[BLOB_CACHE_PATH];
+    if (snprintf(path, sizeof(path), "%s/lock", a->opts->cache_folder) >= (int)sizeof(path)) {
+        return err_set(err, RC_INPUT, "the path of the cache folder is too long");
+    }
+    a->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (a->lock_fd < 0) {
+        return file_error(path, err);
+    }
+    for (uint32_t waited = 0; flock(a->lock_fd, LOCK_EX | LOCK_NB) != 0; waited += SLICE_MS) {
+        if (errno != EWOULDBLOCK || waited >= LOCK_WAIT_MS || atomic_load(a->stop)) {
+            return err_set(err, RC_CONFLICT,
+                           "another agent uses the cache folder %s; stop it, or choose another with --cache",
+                           a->opts->cache_folder);
+        }
+        wait_slice();
+    }
+    return RC_OK;
+}
+
 static enum rc open_folders(struct agent *a, struct err *err) {
     char blobs[BLOB_CACHE_PATH];
     uint64_t max_bytes = a->opts->cache_bytes > 0 ? a->opts->cache_bytes : DEFAULT_CACHE_BYTES;
@@ -76,7 +106,7 @@ static enum rc open_folders(struct agent *a, struct err *err) {
         return err_set(err, RC_INPUT, "the path of the cache folder is too long");
     }
     enum rc rc = blob_cache_open(&a->cache, blobs, max_bytes, err);
-    if (rc != RC_OK) {
+    if (rc != RC_OK || (rc = lock_folder(a, err)) != RC_OK) {
         return rc;
     }
     size_t prefix = strlen(a->cache.folder) - strlen("blobs"); /* absolute now */
@@ -212,6 +242,7 @@ enum rc agent_run(const struct agent_opts *opts, const atomic_int *stop, struct 
     }
     a->opts = opts;
     a->stop = stop;
+    a->lock_fd = -1;
     a->backoff = (struct backoff){.first_ms = 500, .max_ms = 30000};
     enum rc rc = prepare(a, err);
     if (rc == RC_OK) {
@@ -219,6 +250,9 @@ enum rc agent_run(const struct agent_opts *opts, const atomic_int *stop, struct 
     }
     http_client_free(a->client);
     json_decref(a->fingerprint);
+    if (a->lock_fd >= 0) {
+        close(a->lock_fd);
+    }
     free(a);
     return rc;
 }

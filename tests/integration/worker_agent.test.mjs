@@ -284,6 +284,20 @@ test('a service that forgot the target gets it again', async (t) => {
   assert.equal(service.count('/register'), 2);
 });
 
+test('a second agent waits for the cache folder of the first, so that no job folder is removed under a worker', async (t) => {
+  const service = await FakeService.start(t, { jobs: [job({})] });
+  const first = startAgent(t, service, { worker: `echo here > mark; echo '{"type": "progress", "fraction": 0.1}'; exec sleep 1000\n` });
+  for (let n = 1; (await service.until('/heartbeat', n)).json.fraction !== 0.1; n++);
+  const second = startAgent(t, service, { worker: OK, args: ['--cache', first.cache] });
+  const early = await Promise.race([second.ended, new Promise((done) => setTimeout(done, 500))]);
+  assert.equal(early, undefined, second.err);
+  const [folder] = readdirSync(join(first.cache, 'jobs'));
+  assert.ok(existsSync(join(first.cache, 'jobs', folder, 'mark')));
+  assert.equal(service.count('/register'), 1);
+  first.child.kill('SIGTERM');
+  await service.until('/register', 2);
+});
+
 test('SIGTERM while it waits: it ends, with code 0', async (t) => {
   const service = await FakeService.start(t);
   const agent = startAgent(t, service, { worker: OK });
