@@ -56,7 +56,13 @@ test('the chart has a point for every evaluated configuration, and the floor', {
   await page.locator('.chart svg').waitFor();
   const floor = 0.95 * answer.baseline.accuracy.value;
   assert.match(await page.locator('.chart svg').innerHTML(), new RegExp(`floor ${floor.toFixed(4)}`));
-  assert.equal(Number(await page.locator('.chart').getAttribute('data-points')), evaluated.size);
+  const points = page.locator('.chart svg path[transform^=matrix]'); // ECharts draws each point as a unit shape under a matrix
+  assert.equal(await points.count(), evaluated.size);
+  const plot = await page.locator('.chart').boundingBox();
+  for (const point of await points.all()) {
+    const at = await point.boundingBox();
+    assert.ok(at.x >= plot.x && at.x + at.width <= plot.x + plot.width && at.y >= plot.y && at.y + at.height <= plot.y + plot.height, 'a point lies outside');
+  }
   const box = await page.locator('.chart svg').boundingBox();
   assert.ok(box.width > 600 && box.height > 200, JSON.stringify(box));
 });
@@ -75,7 +81,7 @@ test('moving the floor asks again, and the answer changes', { skip }, async () =
   await page.locator('.summary[data-status=ok]').waitFor();
 });
 
-test('a budget and a price change the answer too; a mistake is said and the page stays', { skip }, async () => {
+test('a budget and a price change the answer too', { skip }, async () => {
   const ask = (name, text) => Promise.all([page.waitForResponse((r) => r.url().endsWith('/v1/recommendations')), page.locator(`input[name=${name}]`).fill(text)]);
   await ask('price', '0.11');
   await page.locator('.summary', { hasText: 'USD per million' }).waitFor();
