@@ -209,12 +209,15 @@ static void print_hidden(const struct table *t, const struct layout *l, FILE *ou
 void table_print_within(const struct table *t, size_t columns, FILE *out) {
     struct layout l = layout_of(t, columns);
     for (size_t r = 0; r < t->rows; r++) {
+        bool first = true;
         for (size_t c = 0; c + 1 < t->columns; c++) {
             if (!l.hidden[c]) {
+                fprintf(out, "%*s", first ? 0 : GAP, "");
                 print_padded(cell(t, r, c), l.width[c], t->right[c], out);
-                fprintf(out, "%*s", l.below && c + 2 == t->columns ? 0 : GAP, "");
+                first = false;
             }
         }
+        fprintf(out, "%*s", first || l.below ? 0 : GAP, "");
         print_last(t, &l, r, out);
     }
     print_hidden(t, &l, out);

@@ -67,12 +67,12 @@ static json_t *call_tool(struct jobs *j, const json_t *id, const json_t *params)
     char *text = NULL;
     struct err err;
     json_t *response;
-    if (!name) {
+    if (!name || (arguments && !json_is_object(arguments))) {
         json_decref(empty);
-        return mcp_error(id, INVALID_PARAMS, "tools/call needs params.name");
+        return mcp_error(id, INVALID_PARAMS,
+                         name ? "params.arguments must be an object" : "tools/call needs params.name");
     }
-    enum rc rc =
-        mcp_tools_call(j, name, json_is_object(arguments) ? arguments : empty, &structured, &text, &err);
+    enum rc rc = mcp_tools_call(j, name, arguments ? arguments : empty, &structured, &text, &err);
     if (rc == RC_OK) {
         response = respond(id, tool_result(structured, text, false));
     } else if (rc == RC_UNSUPPORTED) { /* no such tool: the protocol's own error */
