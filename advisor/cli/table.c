@@ -9,7 +9,7 @@
 #include "advisor/cli/terminal.h"
 #include "core/base/nearest.h"
 
-enum { MAX_COLUMNS = 16, GAP = 2, WRAP_AT_LEAST = 30, BELOW_INDENT = 4 };
+enum { MAX_COLUMNS = 16, GAP = 2, WRAP_AT_LEAST = 30, BELOW_INDENT = 4, LINES_MAX = 3 };
 
 struct table {
     size_t columns, rows, capacity;
@@ -141,8 +141,9 @@ static struct layout layout_of(const struct table *t, size_t columns) {
     if (columns == 0 || l.before + last <= columns) {
         return l;
     }
-    if (!t->right[t->columns - 1] && columns >= l.before + WRAP_AT_LEAST) {
-        l.last = columns - l.before;
+    size_t beside = columns > l.before ? columns - l.before : 0;
+    if (!t->right[t->columns - 1] && beside >= WRAP_AT_LEAST && last <= LINES_MAX * beside) {
+        l.last = beside;
         return l;
     }
     l.below = !t->right[t->columns - 1];
