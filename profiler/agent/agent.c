@@ -209,7 +209,8 @@ static enum rc step(struct agent *a, struct err *err) {
         return register_target(a, err);
     }
     enum rc rc = claim(a, &job, err);
-    if (rc == RC_NOT_FOUND || rc == RC_CONFLICT) { /* the service forgot this target, or has it elsewhere */
+    bool forgotten = rc == RC_NOT_FOUND || rc == RC_CONFLICT; /* or the service has this target elsewhere */
+    if (forgotten || rc == RC_UNAUTHORIZED || rc == RC_FORBIDDEN) { /* if for good, registering will show */
         a->target_id[0] = '\0';
     }
     if (rc == RC_OK && job) {

@@ -298,6 +298,16 @@ test('a second agent waits for the cache folder of the first, so that no job fol
   await service.until('/register', 2);
 });
 
+test('a token that is refused later ends it with code 4: whoever keeps it running has another', async (t) => {
+  const refused = [401, { code: 'unauthorized', detail: 'this token was revoked' }];
+  let registered = 0;
+  const answers = { '/register': () => (registered++ ? refused : null), '/claim': () => refused };
+  const service = await FakeService.start(t, { answers });
+  const agent = startAgent(t, service, { worker: OK });
+  assert.equal((await agent.ended).code, 4);
+  assert.match(agent.err, /this token was revoked/);
+});
+
 test('SIGTERM while it waits: it ends, with code 0', async (t) => {
   const service = await FakeService.start(t);
   const agent = startAgent(t, service, { worker: OK });
