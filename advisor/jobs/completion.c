@@ -105,8 +105,10 @@ static enum rc read_inspect(struct completion *c, struct err *err) {
         rc = json_opt_string(c->result, "labels", &labels, err);
     }
     if (rc == RC_OK) {
-        snprintf(c->text, sizeof(c->text), "inspected: %lld examples, labels: %.20s", (long long)examples,
-                 labels[0] ? labels : "none");
+        const char *with = strcmp(labels, "example") == 0    ? " with labels"
+                           : strcmp(labels, "position") == 0 ? " with labels for every position"
+                                                             : "";
+        snprintf(c->text, sizeof(c->text), "inspected: %lld examples%s", (long long)examples, with);
     }
     return rc;
 }
