@@ -209,6 +209,31 @@ describe('tokens', () => {
     assert.match(stderr, /--init-token-file/);
   });
 
+  test('a first token that cannot be written locks nobody out: the next start makes another', async () => {
+    const folder = temporaryFolder(), file = join(folder, 'first.token');
+    const failed = await runPare(['serve', '--data', join(folder, 'data'), '--listen', '127.0.0.1:0', '--no-agent', '--init-token-file', join(folder, 'missing/first.token')]);
+    assert.equal(failed.code, 4);
+    assert.match(failed.stderr, /missing\/first\.token/);
+    const service = await startService({ folder, args: ['--init-token-file', file] });
+    try {
+      const authorization = `Bearer ${(await readFile(file, 'utf8')).trim()}`;
+      assert.equal((await request(service.url + '/v1/models', 'GET', undefined, { authorization })).status, 200);
+    } finally {
+      await service.stop();
+    }
+  });
+
+  test('an error that quotes what is not UTF-8 has its document all the same', async () => {
+    const service = await startService();
+    try {
+      const answer = await request(service.url + '/v1/models/%FF');
+      assert.equal(answer.status, 404);
+      assert.equal(answer.body.code, 'not_found');
+    } finally {
+      await service.stop();
+    }
+  });
+
   test('with tokens every request needs one, of the right role', async () => {
     const file = join(temporaryFolder(), 'first.token');
     const service = await startService({ args: ['--listen', '0.0.0.0:0', '--init-token-file', file] });
