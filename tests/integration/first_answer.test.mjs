@@ -84,7 +84,7 @@ test('the answer names a choice with its figures, all measured, and the evidence
     const cost = c.machine_hours_per_million;
     assert.ok(cost.low <= cost.value && cost.value <= cost.high, 'the cost lies in its own interval');
     assert.ok(Math.abs(cost.value - 1e6 / 3600 / c.throughput_per_s) < 1e-3 * cost.value, 'cost = 1 / throughput');
-    assert.equal(c.usd_per_million, null, 'no price was given, so no dollars');
+    assert.equal(c.usd_per_million ?? null, null, 'no price was given, so no dollars');
   }
   assert.ok(choice.size_bytes < baseline.size_bytes / 3);
   assert.ok(answer.runners_up.every((c) => c.machine_hours_per_million.value >= choice.machine_hours_per_million.low));
