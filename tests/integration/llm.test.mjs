@@ -11,7 +11,7 @@ let service, study, answer, skip = false;
 before(async () => {
   const folder = temporaryFolder('llm');
   service = await Service.start({ folder });
-  const text = writeText(folder, 'some.txt', 32 * 1024);
+  const text = writeText(folder, 'some.txt', 96 * 1024);
   const run = await service.pare(['submit', languageModel, '--data', text, '--calibration', languageText, '--floor', 'ppl_ratio<=1.5', '--threads', '1',
     '--recipe', 'original', '--recipe', 'Q8_0', '--recipe', 'Q4_K_M', '--evaluate', 'all', '--output', 'json']);
   if (/has no libllama/.test(run.stderr)) {
@@ -24,7 +24,7 @@ before(async () => {
 });
 after(() => service?.stop());
 
-const byRecipe = (recipe) => [answer.choice, ...answer.runners_up, ...answer.rejected.items].find((c) => c.recipe === recipe);
+const byRecipe = (recipe) => [answer.choice, answer.baseline, ...answer.runners_up, ...answer.undecided, ...answer.rejected.items].find((c) => c?.recipe === recipe);
 
 test('every level has its perplexity, and less precise weights do not have a lower one', (t) => {
   if (skip) return t.skip(skip);
