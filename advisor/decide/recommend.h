@@ -43,7 +43,7 @@ struct recommend_variant {
     const struct accuracy
         *accuracies; /* [accuracy_count], the primary metric first; none: not evaluated (yet) */
     size_t accuracy_count;
-    const char *note; /* what its compressor said about speed or size; NULL */
+    const char *note; /* why its compressor expects it to be slow; NULL */
 };
 
 struct recommend_candidate { /* a configuration with a profile */

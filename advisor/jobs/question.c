@@ -249,10 +249,10 @@ static const char *failure_of(struct gathering *g, const struct store_variant *v
     return NULL;
 }
 
-/* The first note of the compressor, borrowed from the question's memory. */
+/* Why the compressor expects the variant to run slower, in the question's memory; NULL. */
 static const char *note_of(struct gathering *g, const struct store_variant *v) {
     json_t *result = stored_json(v->result_json);
-    const char *note = keep(g, json_string_value(json_array_get(json_object_get(result, "notes"), 0)));
+    const char *note = keep(g, json_string_value(json_array_get(json_object_get(result, "slow_because"), 0)));
     json_decref(result);
     return note;
 }

@@ -251,7 +251,7 @@ enum rc fp16_compress(struct compress_job *job, const struct recipe_step *step, 
         return rc;
     }
     job->record->storage_only = true;
-    return record_note(
+    return record_slow(
         job->record, err,
         "the file has half the size, but most CPUs have no float16 kernels: ONNX Runtime then computes in "
         "float32 and converts in between, which is no faster and often slower");

@@ -230,7 +230,7 @@ static enum rc quantize_all(struct dynamic *d, struct err *err) {
         }
     }
     if (!rc && has_conv) {
-        rc = record_note(
+        rc = record_slow(
             d->record, err,
             "Conv became ConvInteger, which ONNX Runtime runs slowly on CPUs: expect it to be slower than "
             "fp32, and look at int8:static");

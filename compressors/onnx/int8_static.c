@@ -174,7 +174,7 @@ static enum rc note_machine(struct compress_job *job, enum range_type act, struc
                                             "uint8 activations: on x86 CPUs with AVX2 but without VNNI the "
                                             "runtime's 16-bit sums can saturate; "
                                             "measure accuracy on such a machine")
-                              : record_note(job->record, err,
+                              : record_slow(job->record, err,
                                             "int8 activations suit ARM; on x86 the runtime multiplies them "
                                             "much more slowly than uint8");
 }

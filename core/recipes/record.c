@@ -24,6 +24,7 @@ void record_release(struct record *r) {
     list_release(&r->changed);
     list_release(&r->left_alone);
     list_release(&r->notes);
+    list_release(&r->slow);
     r->storage_only = false;
 }
 
@@ -44,14 +45,12 @@ static enum rc list_grow(struct record_list *list, struct err *err) {
     return RC_OK;
 }
 
-static PRINTF_LIKE(3, 0) enum rc list_add(struct record_list *list, const char *tensor, const char *format,
-                                          va_list args, struct err *err) {
+static enum rc list_add_text(struct record_list *list, const char *tensor, const char *text,
+                             struct err *err) {
     enum rc rc = list_grow(list, err);
     if (rc != RC_OK) {
         return rc;
     }
-    char text[TEXT_SIZE];
-    (void)vsnprintf(text, sizeof(text), format, args);
     struct record_entry entry = {tensor ? strdup(tensor) : NULL, strdup(text)};
     if ((tensor && !entry.tensor) || !entry.text) {
         free(entry.tensor);
@@ -60,6 +59,13 @@ static PRINTF_LIKE(3, 0) enum rc list_add(struct record_list *list, const char *
     }
     list->entries[list->count++] = entry;
     return RC_OK;
+}
+
+static PRINTF_LIKE(3, 0) enum rc list_add(struct record_list *list, const char *tensor, const char *format,
+                                          va_list args, struct err *err) {
+    char text[TEXT_SIZE];
+    (void)vsnprintf(text, sizeof(text), format, args);
+    return list_add_text(list, tensor, text, err);
 }
 
 enum rc record_changed(struct record *r, struct err *err, const char *tensor, const char *format, ...) {
@@ -78,19 +84,31 @@ enum rc record_left_alone(struct record *r, struct err *err, const char *tensor,
     return rc;
 }
 
+/* Adds the text of `format` unless the list has it. */
+static enum rc add_once(struct record_list *list, struct err *err, const char *text) {
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->entries[i].text, text) == 0) {
+            return RC_OK;
+        }
+    }
+    return list_add_text(list, NULL, text, err);
+}
+
 enum rc record_note(struct record *r, struct err *err, const char *format, ...) {
     char text[TEXT_SIZE];
     va_list args;
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    for (size_t i = 0; i < r->notes.count; i++) {
-        if (strcmp(r->notes.entries[i].text, text) == 0) {
-            return RC_OK;
-        }
-    }
+    return add_once(&r->notes, err, text);
+}
+
+enum rc record_slow(struct record *r, struct err *err, const char *format, ...) {
+    char text[TEXT_SIZE];
+    va_list args;
     va_start(args, format);
-    enum rc rc = list_add(&r->notes, NULL, format, args, err);
+    (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return rc;
+    enum rc rc = add_once(&r->notes, err, text);
+    return rc == RC_OK ? add_once(&r->slow, err, text) : rc;
 }

@@ -21,7 +21,8 @@ struct record_list {
 struct record {
     struct record_list changed, left_alone;
     struct record_list notes; /* tensor is NULL */
-    bool storage_only;        /* smaller on disk or in memory, but not computed with fewer bits */
+    struct record_list slow; /* the notes that say why the model may run slower than it was; tensor is NULL */
+    bool storage_only;       /* smaller on disk or in memory, but not computed with fewer bits */
 };
 
 void record_init(struct record *r);
@@ -35,3 +36,5 @@ MUST_USE enum rc record_left_alone(struct record *r, struct err *err, const char
                                    ...) PRINTF_LIKE(4, 5);
 /* A note that is already there is not added again. */
 MUST_USE enum rc record_note(struct record *r, struct err *err, const char *format, ...) PRINTF_LIKE(3, 4);
+/* A note that says why the model may run slower than before: shown where that was measured. */
+MUST_USE enum rc record_slow(struct record *r, struct err *err, const char *format, ...) PRINTF_LIKE(3, 4);

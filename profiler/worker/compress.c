@@ -32,10 +32,11 @@ static enum rc report(struct worker_job *job, const struct compress_result *made
             return err_memory(err);
         }
     }
-    json_t *result = json_pack("{s:I, s:f, s:b, s:o, s:o, s:o}", "bytes", (json_int_t)made->bytes, "seconds",
-                               made->seconds, "storage_only", record->storage_only, "changed",
-                               entries(&record->changed, "how"), "left_alone",
-                               entries(&record->left_alone, "why"), "notes", texts(&record->notes));
+    json_t *result =
+        json_pack("{s:I, s:f, s:b, s:o, s:o, s:o, s:o}", "bytes", (json_int_t)made->bytes, "seconds",
+                  made->seconds, "storage_only", record->storage_only, "changed",
+                  entries(&record->changed, "how"), "left_alone", entries(&record->left_alone, "why"),
+                  "notes", texts(&record->notes), "slow_because", texts(&record->slow));
     return json_object_update_new(job->result, result) == 0 ? RC_OK : err_memory(err);
 }
 

@@ -200,7 +200,7 @@ static void dynamic_stays_near_and_says_that_convolutions_are_slow(void **state)
     build_image_model(&b, 0.5F);
     assert_true(error_of(&b, int8_dynamic_compress, "int8:dynamic", image_dims, 4, CLASSES, &record) < 0.06);
     assert_int_equal(record.changed.count, 3);
-    assert_true(record_says(&record.notes, NULL, "ConvInteger"));
+    assert_true(record_says(&record.slow, NULL, "ConvInteger"));
     record_release(&record);
     builder_free(&b);
 }

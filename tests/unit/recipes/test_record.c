@@ -34,6 +34,20 @@ static void a_note_is_kept_once(void **state) {
     record_release(&r);
 }
 
+static void a_reason_to_be_slow_is_a_note_too(void **state) {
+    struct record r;
+    struct err err;
+    (void)state;
+    record_init(&r);
+    assert_int_equal(record_slow(&r, &err, "no kernel for %s", "ConvInteger"), RC_OK);
+    assert_int_equal(record_slow(&r, &err, "no kernel for %s", "ConvInteger"), RC_OK);
+    assert_int_equal(record_note(&r, &err, "other"), RC_OK);
+    assert_int_equal(r.slow.count, 1);
+    assert_string_equal(r.slow.entries[0].text, "no kernel for ConvInteger");
+    assert_int_equal(r.notes.count, 2);
+    record_release(&r);
+}
+
 static void long_texts_are_cut(void **state) {
     struct record r;
     struct err err;
@@ -51,6 +65,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_keep_their_order_and_their_texts),
         cmocka_unit_test(a_note_is_kept_once),
+        cmocka_unit_test(a_reason_to_be_slow_is_a_note_too),
         cmocka_unit_test(long_texts_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
