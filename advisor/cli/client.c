@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advisor/cli/progress.h"
 #include "core/base/file.h"
 #include "core/base/ident.h"
 #include "core/base/json.h"
@@ -33,6 +34,31 @@ enum rc client_post(struct client *c, const char *path, const json_t *body, json
     return http_client_json(c->http, "POST", path, body, REQUEST_TIMEOUT_MS, ret, err);
 }
 
+struct upload {
+    struct progress progress;
+    const char *name;
+    int percent; /* last shown */
+};
+
+static void on_upload_progress(void *user, uint64_t sent, uint64_t total) {
+    struct upload *u = user;
+    int percent = total > 0 ? (int)(100.0 * (double)sent / (double)total) : 0;
+    if (percent != u->percent) {
+        u->percent = percent;
+        progress_update(&u->progress, 0, 1, percent / 100.0, u->name);
+    }
+}
+
+static enum rc upload(struct client *c, const char *path, const char *file, struct err *err) {
+    char name[160];
+    struct upload u = {.name = name};
+    snprintf(name, sizeof(name), "uploading %s", file_base_name(file));
+    progress_init(&u.progress);
+    enum rc rc = http_client_upload(c->http, path, file, on_upload_progress, &u, err);
+    progress_end(&u.progress);
+    return rc;
+}
+
 enum rc client_upload(struct client *c, const char *file, char hex[65], struct err *err) {
     size_t bytes;
     char path[128];
@@ -52,7 +78,7 @@ enum rc client_upload(struct client *c, const char *file, char hex[65], struct e
     if (rc != RC_OK || status == 200) {
         return rc;
     }
-    return http_client_upload(c->http, path, file, NULL, NULL, err);
+    return upload(c, path, file, err);
 }
 
 /* The external data files that the header of an ONNX model names, as a JSON array of relative paths. */

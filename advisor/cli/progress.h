@@ -12,7 +12,7 @@ struct progress {
     char text[160];
 };
 
-/* Looks whether standard error is a terminal (TERM=dumb and NO_COLOR do not count as one for redrawing). */
+/* Looks whether standard error is a terminal that can redraw a line (TERM=dumb cannot). */
 void progress_init(struct progress *p);
 
 /* What runs now: `fraction` of the running job, `done` of `total` jobs. Redraws the bar; prints nothing on a
