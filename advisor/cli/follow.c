@@ -78,8 +78,8 @@ enum rc follow_study(struct client *c, const char *study_id, json_t **ret, struc
     }
     progress_end(&f.progress);
     if (rc == RC_OK && !f.ended) {
-        rc = err_set(err, RC_IO, "the stream of study %s kept ending; see: pare study %s", study_id,
-                     study_id);
+        rc =
+            err_set(err, RC_IO, "the stream of study %s kept ending; see: pare study %s", study_id, study_id);
     }
     return rc == RC_OK ? client_get(c, path, ret, err) : rc;
 }
