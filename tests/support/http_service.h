@@ -11,7 +11,7 @@
 #include "advisor/jobs/jobs.h"
 #include "core/base/file.h"
 
-    struct http_service {
+struct http_service {
     char data[64];
     char url[64];
     struct jobs *jobs;
