@@ -129,10 +129,11 @@ static bool with_channel(const struct shape *s, bool last, struct shape *ret) {
     if (s->rank + 1 >= TENSOR_MAX_RANK) {
         return false;
     }
-    *ret = *s;
-    memmove(ret->dims + !last, s->dims, s->rank * sizeof(*s->dims));
+    ret->rank = s->rank + 1;
+    for (size_t i = 0; i < s->rank; i++) {
+        ret->dims[last ? i : i + 1] = s->dims[i];
+    }
     ret->dims[last ? s->rank : 0] = 1;
-    ret->rank++;
     return true;
 }
 
