@@ -325,9 +325,14 @@ static enum rc read_profile(struct store *s, struct completion *c, const struct 
     }
     read_counters(c);
     const json_t *offline = json_object_get(scenarios, "offline");
-    double p50_us = json_number_value(json_object_get(json_object_get(offline, "latency_us"), "p50"));
-    snprintf(c->text, sizeof(c->text), "%s: p50 %.2f ms, %.0f/s", job->label, p50_us / 1000,
-             json_number_value(json_object_get(offline, "throughput_per_s")));
+    const json_t *p50_us = json_object_get(json_object_get(offline, "latency_us"), "p50");
+    double per_s = json_number_value(json_object_get(offline, "throughput_per_s"));
+    if (p50_us) {
+        snprintf(c->text, sizeof(c->text), "%s: p50 %.2f ms, %.0f/s", job->label,
+                 json_number_value(p50_us) / 1000, per_s);
+    } else { /* too few runs within the time limit */
+        snprintf(c->text, sizeof(c->text), "%s: %.3g/s, too few runs for a p50", job->label, per_s);
+    }
     return RC_OK;
 }
 
