@@ -126,7 +126,7 @@ static bool fits(const struct shape *s, const struct tensor_spec *model) {
 
 /* `s` with an axis of size 1 in front or at the end; false where there is no room. */
 static bool with_channel(const struct shape *s, bool last, struct shape *ret) {
-    if (s->rank + 1 >= TENSOR_MAX_RANK) {
+    if (s->rank >= TENSOR_MAX_RANK - 1) {
         return false;
     }
     ret->rank = s->rank + 1;
