@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "advisor/cli/answer_csv.h"
+#include "core/base/json.h"
 
 void figure_bytes(double bytes, char text[FIGURE_SIZE]) {
     static const char *const units[] = {"B", "kB", "MB", "GB"};
@@ -30,16 +31,6 @@ int answer_exit_code(const json_t *answer) {
     return status && strcmp(status, "ok") == 0 ? 0 : status && strcmp(status, "undecided") == 0 ? 3 : 1;
 }
 
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
 static bool has_price(const json_t *configuration) {
     return json_is_object(json_object_get(configuration, "usd_per_million"));
 }
@@ -47,7 +38,7 @@ static bool has_price(const json_t *configuration) {
 /* USD where the machine has a price, else machine-hours per million. */
 static double cost_of(const json_t *configuration) {
     const char *key = has_price(configuration) ? "usd_per_million" : "machine_hours_per_million";
-    return number_of(json_object_get(configuration, key), "value");
+    return json_shown_number(json_object_get(configuration, key), "value");
 }
 
 static void figure_runtime(const json_t *c, char text[FIGURE_SIZE]) {
@@ -56,14 +47,15 @@ static void figure_runtime(const json_t *c, char text[FIGURE_SIZE]) {
         snprintf(text, FIGURE_SIZE, "-");
         return;
     }
-    int n = snprintf(text, FIGURE_SIZE, "%.0fx%.0f", number_of(r, "instances"), number_of(r, "threads"));
-    if (number_of(r, "batch") > 1) {
-        snprintf(text + n, FIGURE_SIZE - (size_t)n, " b%.0f", number_of(r, "batch"));
+    int n = snprintf(text, FIGURE_SIZE, "%.0fx%.0f", json_shown_number(r, "instances"),
+                     json_shown_number(r, "threads"));
+    if (json_shown_number(r, "batch") > 1) {
+        snprintf(text + n, FIGURE_SIZE - (size_t)n, " b%.0f", json_shown_number(r, "batch"));
     }
 }
 
 static void figure_accuracy(const json_t *accuracy, char text[FIGURE_SIZE]) {
-    double value = number_of(accuracy, "value");
+    double value = json_shown_number(accuracy, "value");
     if (isnan(value)) {
         snprintf(text, FIGURE_SIZE, "-");
     } else {
@@ -78,27 +70,27 @@ static enum rc add_row(struct table *t, const char *role, const json_t *c, const
     const json_t *latency = json_object_get(c, "latency_us");
     figure_runtime(c, runtime);
     figure_accuracy(json_object_get(c, "accuracy"), accuracy);
-    if (!isnan(number_of(latency, "p50"))) {
-        figure_us(number_of(latency, "p50"), p50);
+    if (!isnan(json_shown_number(latency, "p50"))) {
+        figure_us(json_shown_number(latency, "p50"), p50);
     }
-    if (!isnan(number_of(latency, "p99"))) {
-        figure_us(number_of(latency, "p99"), p99);
+    if (!isnan(json_shown_number(latency, "p99"))) {
+        figure_us(json_shown_number(latency, "p99"), p99);
     }
-    if (!isnan(number_of(c, "throughput_per_s"))) {
-        double per_s = number_of(c, "throughput_per_s");
+    if (!isnan(json_shown_number(c, "throughput_per_s"))) {
+        double per_s = json_shown_number(c, "throughput_per_s");
         snprintf(rate, sizeof(rate), "%.*f", per_s < 10 ? 1 : 0, per_s);
     }
-    if (!isnan(number_of(c, "memory_mib"))) {
-        snprintf(memory, sizeof(memory), "%.0f MiB", number_of(c, "memory_mib"));
+    if (!isnan(json_shown_number(c, "memory_mib"))) {
+        snprintf(memory, sizeof(memory), "%.0f MiB", json_shown_number(c, "memory_mib"));
     }
-    if (!isnan(number_of(c, "size_bytes"))) {
-        figure_bytes(number_of(c, "size_bytes"), size);
+    if (!isnan(json_shown_number(c, "size_bytes"))) {
+        figure_bytes(json_shown_number(c, "size_bytes"), size);
     }
     if (!isnan(cost_of(c))) {
         snprintf(cost, sizeof(cost), "%.4f", cost_of(c));
     }
-    const char *cells[] = {role, text_of(c, "recipe"), runtime, accuracy, p50, p99, rate, memory, size, cost,
-                           why};
+    const char *cells[] = {
+        role, json_shown_text(c, "recipe"), runtime, accuracy, p50, p99, rate, memory, size, cost, why};
     return table_add(t, cells, err);
 }
 
@@ -108,8 +100,8 @@ static enum rc add_rows(struct table *t, const char *role, const json_t *list, c
     size_t i;
     json_t *c;
     json_array_foreach((json_t *)list, i, c) {
-        bool shown = *baseline_id && strcmp(text_of(c, "id"), baseline_id) == 0;
-        enum rc rc = shown ? RC_OK : add_row(t, role, c, text_of(c, "reason"), err);
+        bool shown = *baseline_id && strcmp(json_shown_text(c, "id"), baseline_id) == 0;
+        enum rc rc = shown ? RC_OK : add_row(t, role, c, json_shown_text(c, "reason"), err);
         if (rc != RC_OK) {
             return rc;
         }
@@ -119,7 +111,7 @@ static enum rc add_rows(struct table *t, const char *role, const json_t *list, c
 
 static enum rc fill(struct table *t, const json_t *a, struct err *err) {
     const json_t *choice = json_object_get(a, "choice"), *baseline = json_object_get(a, "baseline");
-    const char *baseline_id = text_of(baseline, "id");
+    const char *baseline_id = json_shown_text(baseline, "id");
     const struct {
         const char *role;
         const json_t *list;
@@ -128,10 +120,10 @@ static enum rc fill(struct table *t, const json_t *a, struct err *err) {
                  {"rejected", json_object_get(json_object_get(a, "rejected"), "items")}};
     enum rc rc = RC_OK;
     if (json_is_object(choice)) {
-        rc = add_row(t, "choice", choice, text_of(choice, "reason"), err);
+        rc = add_row(t, "choice", choice, json_shown_text(choice, "reason"), err);
     }
-    if (rc == RC_OK && json_is_object(baseline) && strcmp(baseline_id, text_of(choice, "id")) != 0) {
-        rc = add_row(t, "baseline", baseline, text_of(baseline, "reason"), err);
+    if (rc == RC_OK && json_is_object(baseline) && strcmp(baseline_id, json_shown_text(choice, "id")) != 0) {
+        rc = add_row(t, "baseline", baseline, json_shown_text(baseline, "reason"), err);
     }
     for (size_t i = 0; rc == RC_OK && i < sizeof(parts) / sizeof(parts[0]); i++) {
         rc = add_rows(t, parts[i].role, parts[i].list, baseline_id, err);
@@ -142,8 +134,8 @@ static enum rc fill(struct table *t, const json_t *a, struct err *err) {
 /* What the choice's accuracy rests on: the test, its bound and the number of examples. */
 static void print_evidence(const json_t *a, FILE *out) {
     const json_t *accuracy = json_object_get(json_object_get(a, "choice"), "accuracy");
-    const char *metric = text_of(accuracy, "metric"), *test = text_of(accuracy, "test");
-    double drop = number_of(accuracy, "drop_upper"), n = number_of(accuracy, "n");
+    const char *metric = json_shown_text(accuracy, "metric"), *test = json_shown_text(accuracy, "test");
+    double drop = json_shown_number(accuracy, "drop_upper"), n = json_shown_number(accuracy, "n");
     size_t i;
     json_t *floor;
     if (!json_is_object(accuracy) || isnan(n)) {
@@ -153,10 +145,10 @@ static void print_evidence(const json_t *a, FILE *out) {
     json_array_foreach(json_object_get(a, "floors"), i, floor) {
         fprintf(out, "%s %s", i ? "," : "", json_string_value(floor));
     }
-    fprintf(out, ": %s with the choice, n = %.0f", text_of(accuracy, "floor"), n);
+    fprintf(out, ": %s with the choice, n = %.0f", json_shown_text(accuracy, "floor"), n);
     if (*test && !isnan(drop)) {
         fprintf(out, "; with %.0f %% confidence its %s is at most %.4f worse than the baseline's (%s)",
-                100 * number_of(a, "confidence"), metric, drop > 0 ? drop : 0, test);
+                100 * json_shown_number(a, "confidence"), metric, drop > 0 ? drop : 0, test);
     }
     fputs(".\n", out);
 }
@@ -166,13 +158,14 @@ static void print_relaxations(const json_t *a, FILE *out) {
     size_t i;
     json_t *r;
     if (json_is_object(miss)) {
-        fprintf(out, "\nNearest miss: %s: %s\n", text_of(miss, "recipe"), text_of(miss, "reason"));
+        fprintf(out, "\nNearest miss: %s: %s\n", json_shown_text(miss, "recipe"),
+                json_shown_text(miss, "reason"));
     }
     if (json_array_size(list) > 0) {
         fputs("\nWhat would change the answer:\n", out);
     }
     json_array_foreach((json_t *)list, i, r) {
-        fprintf(out, "  %s\n", text_of(r, "text"));
+        fprintf(out, "  %s\n", json_shown_text(r, "text"));
     }
 }
 
@@ -183,9 +176,9 @@ static void print_legend(const json_t *a, bool priced, FILE *out) {
             "than the sample supports. Every figure is measured.\n",
             priced ? "USD/M: USD" : "h/M: machine-hours");
     if (json_is_object(json_object_get(a, "choice"))) {
-        fprintf(out, "The model: pare export %s --file FILE.", text_of(a, "id"));
+        fprintf(out, "The model: pare export %s --file FILE.", json_shown_text(a, "id"));
     } else {
-        fprintf(out, "This answer again: pare recommend %s.", text_of(a, "id"));
+        fprintf(out, "This answer again: pare recommend %s.", json_shown_text(a, "id"));
     }
     fputs(priced ? "\n" : " In USD: pare recommend MODEL --price-per-hour USD.\n", out);
 }
@@ -201,7 +194,7 @@ static const json_t *any_configuration(const json_t *a) {
 static const char *metric_of(const json_t *a) {
     const json_t *baseline = json_object_get(a, "baseline");
     const json_t *c = json_is_object(baseline) ? baseline : any_configuration(a);
-    const char *metric = text_of(json_object_get(c, "accuracy"), "metric");
+    const char *metric = json_shown_text(json_object_get(c, "accuracy"), "metric");
     return *metric ? metric : "accuracy";
 }
 
@@ -227,7 +220,7 @@ enum rc answer_print(const json_t *answer, enum output output, FILE *out, struct
     struct table *t = answer_table(answer, priced);
     enum rc rc = t ? fill(t, answer, err) : err_memory(err);
     if (rc == RC_OK) {
-        fprintf(out, "%s\n\n", text_of(answer, "summary"));
+        fprintf(out, "%s\n\n", json_shown_text(answer, "summary"));
         table_print(t, output, out);
         print_evidence(answer, out);
         print_relaxations(answer, out);

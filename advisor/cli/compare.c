@@ -6,16 +6,7 @@
 #include "advisor/cli/answer_print.h"
 #include "advisor/cli/client_options.h"
 #include "advisor/cli/verbs.h"
-
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
+#include "core/base/json.h"
 
 enum decimals { WHOLE = 0, COST = 3, ACCURACY = 4 };
 
@@ -32,7 +23,7 @@ static const json_t *against_first(const json_t *list, const char *id) {
     size_t i;
     json_t *entry;
     json_array_foreach((json_t *)list, i, entry) {
-        if (strcmp(text_of(entry, "b"), id) == 0) {
+        if (strcmp(json_shown_text(entry, "b"), id) == 0) {
             return entry;
         }
     }
@@ -42,18 +33,24 @@ static const json_t *against_first(const json_t *list, const char *id) {
 static enum rc add_row(struct table *t, const json_t *answer, const json_t *c, struct err *err) {
     char accuracy[FIGURE_SIZE], difference[FIGURE_SIZE], p50[FIGURE_SIZE] = "-", ratio[FIGURE_SIZE],
                                                          rate[FIGURE_SIZE];
-    const json_t *a = against_first(json_object_get(answer, "accuracy"), text_of(c, "id"));
-    const json_t *r = against_first(json_object_get(answer, "cost"), text_of(c, "id"));
-    double us = number_of(json_object_get(c, "latency_us"), "p50");
-    figure(accuracy, ACCURACY, number_of(json_object_get(c, "accuracy"), "value"));
-    figure(difference, ACCURACY, number_of(a, "difference"));
-    figure(ratio, COST, number_of(r, "ratio"));
-    figure(rate, WHOLE, number_of(c, "throughput_per_s"));
+    const json_t *a = against_first(json_object_get(answer, "accuracy"), json_shown_text(c, "id"));
+    const json_t *r = against_first(json_object_get(answer, "cost"), json_shown_text(c, "id"));
+    double us = json_shown_number(json_object_get(c, "latency_us"), "p50");
+    figure(accuracy, ACCURACY, json_shown_number(json_object_get(c, "accuracy"), "value"));
+    figure(difference, ACCURACY, json_shown_number(a, "difference"));
+    figure(ratio, COST, json_shown_number(r, "ratio"));
+    figure(rate, WHOLE, json_shown_number(c, "throughput_per_s"));
     if (!isnan(us)) {
         figure_us(us, p50);
     }
-    const char *cells[] = {
-        text_of(c, "id"), text_of(c, "recipe"), accuracy, difference, text_of(a, "test"), p50, rate, ratio};
+    const char *cells[] = {json_shown_text(c, "id"),
+                           json_shown_text(c, "recipe"),
+                           accuracy,
+                           difference,
+                           json_shown_text(a, "test"),
+                           p50,
+                           rate,
+                           ratio};
     return table_add(t, cells, err);
 }
 

@@ -17,14 +17,10 @@ struct following {
     int quiet_tries; /* connections in a row that brought no event */
 };
 
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 static void show_progress(struct following *f, const json_t *d) {
     char text[160];
-    snprintf(text, sizeof(text), "%s %s %s", text_of(d, "kind"), text_of(d, "recipe"), text_of(d, "text"));
+    snprintf(text, sizeof(text), "%s %s %s", json_shown_text(d, "kind"), json_shown_text(d, "recipe"),
+             json_shown_text(d, "text"));
     progress_update(&f->progress, json_integer_value(json_object_get(d, "done")),
                     json_integer_value(json_object_get(d, "total")),
                     json_number_value(json_object_get(d, "fraction")), text);
@@ -32,8 +28,8 @@ static void show_progress(struct following *f, const json_t *d) {
 
 static void show_step(struct following *f, const json_t *d) {
     char line[512];
-    bool failed = strcmp(text_of(d, "state"), "failed") == 0;
-    snprintf(line, sizeof(line), "  %s %s", failed ? "failed:" : "done:", text_of(d, "text"));
+    bool failed = strcmp(json_shown_text(d, "state"), "failed") == 0;
+    snprintf(line, sizeof(line), "  %s %s", failed ? "failed:" : "done:", json_shown_text(d, "text"));
     progress_line(&f->progress, line);
 }
 
@@ -51,7 +47,7 @@ static int on_event(void *user, const char *id, const char *event, const char *d
     } else if (strcmp(event, "step") == 0) {
         show_step(f, d);
     } else if (strcmp(event, "state") == 0) {
-        const char *state = text_of(d, "state");
+        const char *state = json_shown_text(d, "state");
         f->ended =
             strcmp(state, "done") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
     }

@@ -8,30 +8,27 @@
 #include "advisor/cli/follow.h"
 #include "advisor/cli/policy.h"
 #include "advisor/cli/verbs.h"
+#include "core/base/json.h"
 
 struct gate_options {
     struct client_options client;
     const char *policy, *summary;
 };
 
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* Measures what is not stored yet: a study with the policy's model and data. */
 static enum rc measure(struct client *c, const struct policy *p, json_t **ended, struct err *err) {
     json_t *study = NULL;
     enum rc rc = study_request_send(c, &p->request, &study, err);
     if (rc == RC_OK) {
-        fprintf(stderr, "study %s\n", text_of(study, "id"));
-        rc = follow_study(c, text_of(study, "id"), ended, err);
+        fprintf(stderr, "study %s\n", json_shown_text(study, "id"));
+        rc = follow_study(c, json_shown_text(study, "id"), ended, err);
     }
-    if (rc == RC_OK && strcmp(text_of(*ended, "state"), "done") != 0) {
+    if (rc == RC_OK && strcmp(json_shown_text(*ended, "state"), "done") != 0) {
         const json_t *e = json_object_get(*ended, "error");
-        const char *code = text_of(e, "code");
+        const char *code = json_shown_text(e, "code");
         rc = err_set(err, code[0] ? rc_from_name(code) : RC_CANCELLED, "study %s %s: %s",
-                     text_of(*ended, "id"), text_of(*ended, "state"), text_of(e, "text"));
+                     json_shown_text(*ended, "id"), json_shown_text(*ended, "state"),
+                     json_shown_text(e, "text"));
         json_decref(*ended);
         *ended = NULL;
     }
@@ -71,7 +68,7 @@ static enum rc append(const char *file, const char *text, struct err *err) {
 static enum rc print_run(const json_t *run, const struct gate_options *o, enum output output,
                          struct err *err) {
     static const char *const headers[] = {"check", "verdict", "why"};
-    const char *markdown = text_of(run, "markdown");
+    const char *markdown = json_shown_text(run, "markdown");
     size_t i;
     json_t *check;
     if (output == OUTPUT_JSON) {
@@ -83,12 +80,12 @@ static enum rc print_run(const json_t *run, const struct gate_options *o, enum o
         struct table *t = table_new(headers, 3);
         enum rc rc = t ? RC_OK : err_memory(err);
         json_array_foreach(json_object_get(run, "checks"), i, check) {
-            const char *cells[] = {text_of(check, "check"), text_of(check, "verdict"),
-                                   text_of(check, "text")};
+            const char *cells[] = {json_shown_text(check, "check"), json_shown_text(check, "verdict"),
+                                   json_shown_text(check, "text")};
             rc = rc == RC_OK ? table_add(t, cells, err) : rc;
         }
         if (rc == RC_OK) {
-            printf("gate %s: %s\n", text_of(run, "gate"), text_of(run, "verdict"));
+            printf("gate %s: %s\n", json_shown_text(run, "gate"), json_shown_text(run, "verdict"));
             table_print(t, output, stdout);
         }
         table_free(t);

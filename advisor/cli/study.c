@@ -5,16 +5,12 @@
 #include "advisor/cli/client_options.h"
 #include "advisor/cli/follow.h"
 #include "advisor/cli/verbs.h"
+#include "core/base/json.h"
 
 struct study_options {
     struct client_options client;
     bool cancel, follow;
 };
-
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
 
 static enum rc add_study(struct table *t, const json_t *s, struct err *err) {
     char progress[32], floors[128] = "";
@@ -28,14 +24,14 @@ static enum rc add_study(struct table *t, const json_t *s, struct err *err) {
         int m = snprintf(floors + n, sizeof(floors) - n, "%s%s", i ? ", " : "", json_string_value(floor));
         n = m > 0 && n + (size_t)m < sizeof(floors) ? n + (size_t)m : n;
     }
-    const char *cells[] = {text_of(s, "id"),
-                           text_of(json_object_get(s, "model"), "name"),
-                           text_of(json_object_get(s, "dataset"), "name"),
+    const char *cells[] = {json_shown_text(s, "id"),
+                           json_shown_text(json_object_get(s, "model"), "name"),
+                           json_shown_text(json_object_get(s, "dataset"), "name"),
                            floors,
-                           text_of(s, "state"),
+                           json_shown_text(s, "state"),
                            progress,
-                           text_of(s, "recommendation"),
-                           text_of(json_object_get(s, "error"), "text")};
+                           json_shown_text(s, "recommendation"),
+                           json_shown_text(json_object_get(s, "error"), "text")};
     return table_add(t, cells, err);
 }
 
@@ -69,10 +65,10 @@ static enum rc one_study(struct client *c, const struct study_options *o, const 
     char path[96];
     enum rc rc = client_find_study(c, what, &study, err);
     if (rc == RC_OK && o->cancel) {
-        snprintf(path, sizeof(path), "/v1/studies/%s", text_of(study, "id"));
+        snprintf(path, sizeof(path), "/v1/studies/%s", json_shown_text(study, "id"));
         rc = http_client_json(c->http, "DELETE", path, NULL, 0, &ended, err);
     } else if (rc == RC_OK && o->follow) {
-        rc = follow_study(c, text_of(study, "id"), &ended, err);
+        rc = follow_study(c, json_shown_text(study, "id"), &ended, err);
     }
     if (rc == RC_OK) {
         const json_t *shown = ended ? ended : study;

@@ -7,16 +7,12 @@
 #include "advisor/cli/client_options.h"
 #include "advisor/cli/verbs.h"
 #include "core/base/ident.h"
+#include "core/base/json.h"
 
 struct targets_options {
     struct client_options client;
     double price_per_hour;
 };
-
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
 
 static enum rc add_target(struct table *t, const json_t *target, struct err *err) {
     const json_t *f = json_object_get(target, "fingerprint"), *cpu = json_object_get(f, "cpu"),
@@ -29,11 +25,11 @@ static enum rc add_target(struct table *t, const json_t *target, struct err *err
     if (json_is_number(price)) {
         snprintf(cost, sizeof(cost), "%.4f", json_number_value(price));
     }
-    const char *cells[] = {text_of(target, "id"),
-                           text_of(target, "name"),
-                           text_of(target, "state"),
-                           text_of(target, "machine_type"),
-                           text_of(cpu, "model"),
+    const char *cells[] = {json_shown_text(target, "id"),
+                           json_shown_text(target, "name"),
+                           json_shown_text(target, "state"),
+                           json_shown_text(target, "machine_type"),
+                           json_shown_text(cpu, "model"),
                            cores,
                            memory,
                            json_is_true(json_object_get(pmu, "available")) ? "yes" : "no",
@@ -78,8 +74,9 @@ static enum rc machine_type_of(struct client *c, const char *what, char type[IDE
     snprintf(type, IDENT_SIZE, "%s", what);
     enum rc rc = client_get(c, "/v1/targets", &list, err);
     json_array_foreach(json_object_get(list, "items"), i, target) {
-        if (strcmp(text_of(target, "id"), what) == 0 || strcmp(text_of(target, "name"), what) == 0) {
-            snprintf(type, IDENT_SIZE, "%s", text_of(target, "machine_type"));
+        if (strcmp(json_shown_text(target, "id"), what) == 0 ||
+            strcmp(json_shown_text(target, "name"), what) == 0) {
+            snprintf(type, IDENT_SIZE, "%s", json_shown_text(target, "machine_type"));
         }
     }
     json_decref(list);
@@ -107,8 +104,9 @@ static enum rc set_type(struct client *c, const struct targets_options *o, const
     }
     if (rc == RC_OK) {
         const json_t *price = json_object_get(answer, "price");
-        printf("%s: %s %.4f USD per hour (%s)\n", type, text_of(answer, "instance_type"),
-               json_number_value(json_object_get(price, "usd_per_hour")), text_of(price, "provenance"));
+        printf("%s: %s %.4f USD per hour (%s)\n", type, json_shown_text(answer, "instance_type"),
+               json_number_value(json_object_get(price, "usd_per_hour")),
+               json_shown_text(price, "provenance"));
     }
     free(escaped);
     json_decref(body);

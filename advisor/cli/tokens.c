@@ -6,16 +6,12 @@
 #include "advisor/cli/client_options.h"
 #include "advisor/cli/verbs.h"
 #include "core/base/container.h"
+#include "core/base/json.h"
 
 struct tokens_options {
     struct client_options client;
     const char *role;
 };
-
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
 
 static enum rc print_tokens(const json_t *items, enum output output, struct err *err) {
     static const char *const headers[] = {"token", "name", "role", "made"};
@@ -23,8 +19,8 @@ static enum rc print_tokens(const json_t *items, enum output output, struct err 
     enum rc rc = t ? RC_OK : err_memory(err);
     for (size_t i = 0; rc == RC_OK && i < json_array_size(items); i++) {
         const json_t *token = json_array_get(items, i);
-        const char *cells[] = {text_of(token, "id"), text_of(token, "name"), text_of(token, "role"),
-                               text_of(token, "created_at")};
+        const char *cells[] = {json_shown_text(token, "id"), json_shown_text(token, "name"),
+                               json_shown_text(token, "role"), json_shown_text(token, "created_at")};
         rc = table_add(t, cells, err);
     }
     if (rc == RC_OK && table_rows(t) == 0) {
@@ -55,7 +51,7 @@ static enum rc add_token(struct client *c, const char *name, const char *role, s
     json_t *answer = NULL, *body = json_pack("{s:s, s:s}", "name", name, "role", role);
     enum rc rc = body ? client_post(c, "/v1/tokens", body, &answer, err) : err_memory(err);
     if (rc == RC_OK) {
-        puts(text_of(answer, "token"));
+        puts(json_shown_text(answer, "token"));
     }
     json_decref(answer);
     json_decref(body);

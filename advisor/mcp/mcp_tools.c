@@ -96,11 +96,6 @@ enum rc mcp_tools_call(struct jobs *j, const char *name, const json_t *arguments
                    near ? near : "");
 }
 
-static const char *text_of(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 static enum rc list_studies(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
                             struct err *err) {
     static const char *const keys[] = {NULL};
@@ -115,11 +110,13 @@ static enum rc list_studies(struct jobs *j, const json_t *arguments, json_t **re
         return rc;
     }
     json_array_foreach(json_object_get(*ret, "items"), i, study) {
-        rc = rc != RC_OK ? rc
-                         : buf_printf(text, err, "%s: %s on %s, %s, recommendation %s\n",
-                                      text_of(study, "id"), text_of(json_object_get(study, "model"), "name"),
-                                      text_of(json_object_get(study, "dataset"), "name"),
-                                      text_of(study, "state"), text_of(study, "recommendation"));
+        rc =
+            rc != RC_OK
+                ? rc
+                : buf_printf(text, err, "%s: %s on %s, %s, recommendation %s\n", json_shown_text(study, "id"),
+                             json_shown_text(json_object_get(study, "model"), "name"),
+                             json_shown_text(json_object_get(study, "dataset"), "name"),
+                             json_shown_text(study, "state"), json_shown_text(study, "recommendation"));
     }
     if (rc == RC_OK && text->size == 0) {
         rc = buf_add_text(
@@ -137,9 +134,9 @@ static enum rc recommend(struct jobs *j, const json_t *arguments, json_t **ret, 
     if (rc == RC_OK) {
         rc = answer_recommend(j, arguments, ret, err);
     }
-    return rc == RC_OK
-               ? buf_printf(text, err, "%s (answer %s)", text_of(*ret, "summary"), text_of(*ret, "id"))
-               : rc;
+    return rc == RC_OK ? buf_printf(text, err, "%s (answer %s)", json_shown_text(*ret, "summary"),
+                                    json_shown_text(*ret, "id"))
+                       : rc;
 }
 
 static enum rc compare(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
@@ -160,12 +157,12 @@ static enum rc add_reasons(const json_t *list, const char *role, const char *rec
     json_t *c;
     enum rc rc = RC_OK;
     json_array_foreach((json_t *)list, i, c) {
-        if (rc == RC_OK && (!recipe || strcmp(recipe, text_of(c, "recipe")) == 0)) {
+        if (rc == RC_OK && (!recipe || strcmp(recipe, json_shown_text(c, "recipe")) == 0)) {
             const json_t *r = json_object_get(c, "runtime");
-            rc = buf_printf(text, err, "- %s, %lld x %lld threads (%s): %s\n", text_of(c, "recipe"),
+            rc = buf_printf(text, err, "- %s, %lld x %lld threads (%s): %s\n", json_shown_text(c, "recipe"),
                             (long long)json_integer_value(json_object_get(r, "instances")),
                             (long long)json_integer_value(json_object_get(r, "threads")), role,
-                            text_of(c, "reason"));
+                            json_shown_text(c, "reason"));
         }
     }
     return rc;
@@ -187,7 +184,7 @@ static enum rc explain(struct jobs *j, const json_t *arguments, json_t **ret, st
         rc = answer_get(j, id, &answer, err);
     }
     if (rc == RC_OK && !recipe) {
-        rc = buf_printf(text, err, "%s\n", text_of(answer, "summary"));
+        rc = buf_printf(text, err, "%s\n", json_shown_text(answer, "summary"));
     }
     if (rc == RC_OK) {
         rc = add_reasons(json_object_get(answer, "runners_up"), "meets everything, costs more", recipe, text,

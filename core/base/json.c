@@ -1,5 +1,6 @@
 #include "core/base/json.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/base/nearest.h"
@@ -129,6 +130,16 @@ enum rc json_only_keys(const json_t *object, const char *const *keys, struct err
         }
     }
     return RC_OK;
+}
+
+const char *json_shown_text(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+double json_shown_number(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 char *json_text(const json_t *value) {

@@ -31,5 +31,10 @@ MUST_USE enum rc json_opt_bool(const json_t *object, const char *key, bool *ret,
  * one. */
 MUST_USE enum rc json_only_keys(const json_t *object, const char *const *keys, struct err *err);
 
+/* For showing what a service or a worker said, where a field may be absent or of another type: "" and NAN
+ * then. Borrowed. */
+const char *json_shown_text(const json_t *object, const char *key);
+double json_shown_number(const json_t *object, const char *key);
+
 /* Compact text with sorted keys, the form that is hashed and stored; free() it. NULL when out of memory. */
 char *json_text(const json_t *value);

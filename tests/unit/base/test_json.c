@@ -1,5 +1,6 @@
 #include "tests/support/test.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/base/json.h"
@@ -41,6 +42,17 @@ static void getters_name_the_field_and_the_type(void **state) {
     json_decref(o);
 }
 
+static void what_is_shown_may_be_absent(void **state) {
+    (void)state;
+    json_t *o = parsed("{\"n\": 7.5, \"s\": \"x\"}");
+    assert_string_equal(json_shown_text(o, "s"), "x");
+    assert_string_equal(json_shown_text(o, "n"), "");
+    assert_string_equal(json_shown_text(NULL, "s"), "");
+    assert_true(json_shown_number(o, "n") == 7.5);
+    assert_true(isnan(json_shown_number(o, "s")));
+    json_decref(o);
+}
+
 static void only_keys_suggests_the_nearest(void **state) {
     (void)state;
     static const char *const keys[] = {"floors", "budgets", NULL};
@@ -55,6 +67,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parse_refuses_duplicates_garbage_and_trailing_bytes),
         cmocka_unit_test(getters_name_the_field_and_the_type),
+        cmocka_unit_test(what_is_shown_may_be_absent),
         cmocka_unit_test(only_keys_suggests_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
