@@ -1,5 +1,6 @@
 #include "db/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@
 #include "core/base/asset.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
+#include "core/base/sha256.h"
 #include "db/migrate.h"
 #include "db/sql.h"
 #include "db/store_internal.h"
@@ -53,15 +55,30 @@ enum rc store_path(const struct store *s, char path[STORE_PATH_SIZE], const char
     return RC_OK;
 }
 
-/* Folders of the store; what an interrupted upload left is removed. */
+/* An upload without a name cannot be gone on with: what a kill left of one is removed. */
+static enum rc remove_unnamed_uploads(const char *folder, struct err *err) {
+    DIR *dir = opendir(folder);
+    if (!dir) {
+        return file_error(folder, err);
+    }
+    for (const struct dirent *e; (e = readdir(dir));) {
+        if (e->d_name[0] != '.' && !sha256_is_hex(e->d_name)) {
+            (void)unlinkat(dirfd(dir), e->d_name, 0);
+        }
+    }
+    closedir(dir);
+    return RC_OK;
+}
+
+/* Folders of the store. */
 static enum rc make_folders(struct store *s, struct err *err) {
     char path[STORE_PATH_SIZE];
     enum rc rc = store_path(s, path, "uploads", err);
     if (rc == RC_OK) {
-        rc = file_remove_tree(path, err);
+        rc = file_make_folder(path, err);
     }
     if (rc == RC_OK) {
-        rc = file_make_folder(path, err);
+        rc = remove_unnamed_uploads(path, err);
     }
     if (rc == RC_OK && (rc = store_path(s, path, "blobs", err)) == RC_OK) {
         rc = file_make_folder(path, err);

@@ -1,25 +1,15 @@
 #include "db/store_blobs.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/file.h"
-#include "core/base/ident.h"
 #include "db/sql.h"
 #include "db/store_internal.h"
-
-struct store_upload {
-    struct store *store;
-    int fd;
-    char path[STORE_PATH_SIZE]; /* FOLDER/uploads/XXXXXX */
-    struct sha256 hash;
-    uint64_t bytes;
-};
+#include "db/store_upload.h"
 
 static enum rc check_name(const char *sha256, struct err *err) {
     return sha256_is_hex(sha256)
@@ -28,158 +18,18 @@ static enum rc check_name(const char *sha256, struct err *err) {
                          sha256);
 }
 
-/* FOLDER/blobs/ab/cdef..., or its folder. `sha256` was checked. */
-static enum rc blob_path(const struct store *s, const char *sha256, char path[STORE_PATH_SIZE],
-                         struct err *err) {
+enum rc store_blob_file(const struct store *s, const char *sha256, char path[STORE_PATH_SIZE],
+                        struct err *err) {
     char name[SHA256_HEX_SIZE + 16];
     snprintf(name, sizeof(name), "blobs/%.2s/%s", sha256, sha256 + 2);
     return store_path(s, path, name, err);
-}
-
-static enum rc blob_folder(const struct store *s, const char *sha256, char path[STORE_PATH_SIZE],
-                           struct err *err) {
-    char name[16];
-    snprintf(name, sizeof(name), "blobs/%.2s", sha256);
-    return store_path(s, path, name, err);
-}
-
-enum rc store_upload_begin(struct store *s, struct store_upload **ret, struct err *err) {
-    struct store_upload *u = calloc(1, sizeof(*u));
-    if (!u) {
-        return err_memory(err);
-    }
-    u->store = s;
-    sha256_init(&u->hash);
-    char id[IDENT_SIZE], name[IDENT_SIZE + 16];
-    ident_random("up", id);
-    snprintf(name, sizeof(name), "uploads/%s", id);
-    enum rc rc = store_path(s, u->path, name, err);
-    if (rc == RC_OK) { /* not mkostemp: ThreadSanitizer does not see the descriptors that it makes */
-        u->fd = open(u->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        rc = u->fd >= 0 ? RC_OK : file_error(u->path, err);
-    }
-    if (rc != RC_OK) {
-        free(u);
-        return rc;
-    }
-    *ret = u;
-    return RC_OK;
-}
-
-enum rc store_upload_append(struct store_upload *u, const void *data, size_t size, struct err *err) {
-    const char *p = data;
-    size_t left = size;
-    while (left > 0) {
-        ssize_t n = write(u->fd, p, left);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return err_set(err, RC_IO, "the upload could not be written: %s", strerror(errno));
-        }
-        p += n;
-        left -= (size_t)n;
-    }
-    sha256_add(&u->hash, data, size);
-    u->bytes += size;
-    return RC_OK;
-}
-
-void store_upload_abort(struct store_upload *u) {
-    if (u) {
-        close(u->fd);
-        unlink(u->path);
-        free(u);
-    }
-}
-
-static enum rc sync_folder(const char *path, struct err *err) {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return file_error(path, err);
-    }
-    enum rc rc = fsync(fd) == 0 ? RC_OK : file_error(path, err);
-    close(fd);
-    return rc;
-}
-
-/* Gives the written file its name by content, durably. */
-static enum rc keep_file(struct store_upload *u, const char *sha256, struct err *err) {
-    char folder[STORE_PATH_SIZE], path[STORE_PATH_SIZE], blobs[STORE_PATH_SIZE];
-    enum rc rc = blob_folder(u->store, sha256, folder, err);
-    if (rc == RC_OK) {
-        rc = blob_path(u->store, sha256, path, err);
-    }
-    if (rc == RC_OK) {
-        rc = store_path(u->store, blobs, "blobs", err);
-    }
-    if (rc == RC_OK && fsync(u->fd) != 0) {
-        rc = file_error(u->path, err);
-    }
-    if (rc == RC_OK && mkdir(folder, 0700) == 0) {
-        rc = sync_folder(blobs, err);
-    }
-    if (rc == RC_OK && rename(u->path, path) != 0) {
-        rc = file_error(path, err);
-    }
-    return rc == RC_OK ? sync_folder(folder, err) : rc;
-}
-
-struct new_blob {
-    const char *sha256;
-    uint64_t bytes;
-    bool created;
-};
-
-static enum rc add_blob(struct store_tx *tx, void *user, struct err *err) {
-    struct new_blob *b = user;
-    int64_t there = -1;
-    struct sql_rows rows;
-    sql_query(tx, SQL_BLOB_BYTES, ARGS(TEXT(b->sha256)), &rows);
-    if (sql_next(&rows)) {
-        there = sql_int(&rows);
-    }
-    enum rc rc = sql_end(&rows, err);
-    b->created = there < 0;
-    if (rc != RC_OK) {
-        return rc;
-    }
-    return sql_run(tx, SQL_BLOB_ADD, ARGS(TEXT(b->sha256), INT((int64_t)b->bytes), INT(store_tx_now_ms(tx))),
-                   NULL, err);
-}
-
-enum rc store_upload_commit(struct store_upload *u, const char *expected, char sha256[SHA256_HEX_SIZE],
-                            uint64_t *bytes, bool *created, struct err *err) {
-    struct store *s = u->store;
-    struct new_blob b = {.sha256 = sha256, .bytes = u->bytes};
-    sha256_hex(&u->hash, sha256);
-    if (expected && strcmp(expected, sha256) != 0) {
-        store_upload_abort(u);
-        return err_set(err, RC_INPUT,
-                       "the content has SHA-256 %s, not %.80s: it was damaged on the way, or the wrong file",
-                       sha256, expected);
-    }
-    pthread_rwlock_rdlock(&s->blobs_lock);
-    enum rc rc = keep_file(u, sha256, err);
-    if (rc == RC_OK) {
-        rc = store_write(s, add_blob, &b, err);
-    }
-    pthread_rwlock_unlock(&s->blobs_lock);
-    store_upload_abort(u); /* the temporary name is gone when it was renamed */
-    if (rc == RC_OK) {
-        *bytes = b.bytes;
-        if (created) {
-            *created = b.created;
-        }
-    }
-    return rc;
 }
 
 enum rc store_blob_put(struct store *s, const void *data, size_t size, char sha256[SHA256_HEX_SIZE],
                        struct err *err) {
     struct store_upload *u;
     uint64_t bytes;
-    enum rc rc = store_upload_begin(s, &u, err);
+    enum rc rc = store_upload_begin(s, NULL, 0, &u, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -219,7 +69,7 @@ enum rc store_blob_path(struct store *s, const char *sha256, char *path, size_t 
     char full[STORE_PATH_SIZE];
     enum rc rc = store_blob_stat(s, sha256, &bytes, err);
     if (rc == RC_OK) {
-        rc = blob_path(s, sha256, full, err);
+        rc = store_blob_file(s, sha256, full, err);
     }
     if (rc == RC_OK && (size_t)snprintf(path, path_size, "%s", full) >= path_size) {
         rc = err_set(err, RC_INPUT, "the path of the data folder is too long: %.100s...", s->folder);
@@ -232,7 +82,7 @@ enum rc store_blob_open(struct store *s, const char *sha256, int *fd, uint64_t *
     uint64_t size;
     enum rc rc = store_blob_stat(s, sha256, &size, err);
     if (rc == RC_OK) {
-        rc = blob_path(s, sha256, path, err);
+        rc = store_blob_file(s, sha256, path, err);
     }
     if (rc != RC_OK) {
         return rc;
@@ -300,7 +150,7 @@ enum rc store_blobs_collect(struct store *s, int64_t min_age_ms, uint64_t *remov
     enum rc rc = store_write(s, delete_unused, &c, err);
     for (size_t i = 0; rc == RC_OK && i < c.n; i++) {
         char path[STORE_PATH_SIZE];
-        if (blob_path(s, c.names[i], path, err) == RC_OK && unlink(path) == 0) {
+        if (store_blob_file(s, c.names[i], path, err) == RC_OK && unlink(path) == 0) {
             (*removed)++;
         }
     }

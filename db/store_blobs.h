@@ -1,6 +1,6 @@
 /* store_blobs.h -- files kept by content: FOLDER/blobs/ab/cdef... Nothing a client sends becomes a path: a
- * name is 64 checked hexadecimal digits. An upload is written to a temporary name, hashed on the way,
- * fsynced, renamed, its folder fsynced and only then recorded. Blobs that nothing refers to are collected. */
+ * name is 64 checked hexadecimal digits. They come by way of store_upload.h; those that nothing refers to are
+ * collected. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,18 +10,6 @@
 #include "core/base/err.h"
 #include "core/base/sha256.h"
 #include "db/store.h"
-
-struct store_upload; /* one upload, used by one thread at a time */
-
-MUST_USE enum rc store_upload_begin(struct store *s, struct store_upload **ret, struct err *err);
-/* Writes and hashes (blocking disk I/O). */
-MUST_USE enum rc store_upload_append(struct store_upload *u, const void *data, size_t size, struct err *err);
-/* Ends the upload and frees `u` in every case. `expected` (NULL = any): RC_INPUT when the content has another
- * hash. *created (may be NULL) tells whether it is new. */
-MUST_USE enum rc store_upload_commit(struct store_upload *u, const char *expected,
-                                     char sha256[SHA256_HEX_SIZE], uint64_t *bytes, bool *created,
-                                     struct err *err);
-void store_upload_abort(struct store_upload *u); /* removes what was written and frees; NULL is fine */
 
 /* Stores bytes that are in memory; they need no upload. */
 MUST_USE enum rc store_blob_put(struct store *s, const void *data, size_t size, char sha256[SHA256_HEX_SIZE],

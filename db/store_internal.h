@@ -41,3 +41,6 @@ struct store {
 /* FOLDER/name */
 MUST_USE enum rc store_path(const struct store *s, char path[STORE_PATH_SIZE], const char *name,
                             struct err *err);
+/* FOLDER/blobs/ab/cdef...; `sha256` was checked. */
+MUST_USE enum rc store_blob_file(const struct store *s, const char *sha256, char path[STORE_PATH_SIZE],
+                                 struct err *err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "advisor/cli/progress.h"
+#include "core/base/blob_upload.h"
 #include "core/base/file.h"
 #include "core/base/ident.h"
 #include "core/base/json.h"
@@ -49,20 +50,10 @@ static void on_upload_progress(void *user, uint64_t sent, uint64_t total) {
     }
 }
 
-static enum rc upload(struct client *c, const char *path, const char *file, struct err *err) {
-    char name[160];
-    struct upload u = {.name = name};
-    snprintf(name, sizeof(name), "uploading %s", file_base_name(file));
-    progress_init(&u.progress);
-    enum rc rc = http_client_upload(c->http, path, file, on_upload_progress, &u, err);
-    progress_end(&u.progress);
-    return rc;
-}
-
 enum rc client_upload(struct client *c, const char *file, char hex[65], struct err *err) {
     size_t bytes;
-    char path[128];
-    struct http_answer answer;
+    char name[160];
+    struct upload u = {.name = name};
     enum rc rc = sha256_of_file(file, hex, &bytes, err);
     if (rc != RC_OK) {
         return rc;
@@ -70,15 +61,11 @@ enum rc client_upload(struct client *c, const char *file, char hex[65], struct e
     if (bytes == 0) {
         return err_set(err, RC_INPUT, "%s is empty", file);
     }
-    snprintf(path, sizeof(path), "/v1/blobs/%s", hex);
-    http_answer_init(&answer);
-    rc = http_client_send(c->http, "HEAD", path, NULL, NULL, 0, REQUEST_TIMEOUT_MS, &answer, err);
-    int status = answer.status;
-    http_answer_free(&answer);
-    if (rc != RC_OK || status == 200) {
-        return rc;
-    }
-    return upload(c, path, file, err);
+    snprintf(name, sizeof(name), "uploading %s", file_base_name(file));
+    progress_init(&u.progress);
+    rc = blob_upload(c->http, hex, file, on_upload_progress, &u, err);
+    progress_end(&u.progress);
+    return rc;
 }
 
 /* The external data files that the header of an ONNX model names, as a JSON array of relative paths. */

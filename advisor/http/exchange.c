@@ -12,7 +12,7 @@
 #include "advisor/http/http_metrics.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "db/store_blobs.h"
+#include "db/store_upload.h"
 
 enum {
     ARENA_EXTRA_BYTES = 256 * 1024, /* beside what the head needs */
@@ -57,7 +57,7 @@ struct exchange *exchange_new(struct app *app, size_t head_bytes, uint64_t now_n
 
 void exchange_free(struct exchange *x) {
     if (x) {
-        store_upload_abort(x->upload);
+        store_upload_suspend(x->upload);
         http_response_release(&x->res);
         buf_free(&x->body);
         free(x->filling.data);
@@ -250,12 +250,38 @@ bool exchange_turn_chunk(struct exchange *x) {
 
 /* ---- steps on a pool thread ---- */
 
+/* Where the body of an upload goes on (Content-Range; RFC 9110, section 14.5): its rest, up to the end. */
+static enum rc upload_offset(const struct exchange *x, uint64_t *offset, struct err *err) {
+    struct http_range range;
+    const char *text = http_header(&x->req, "content-range");
+    *offset = 0;
+    if (!text) {
+        return RC_OK;
+    }
+    enum rc rc = http_content_range(text, &range, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (range.last + 1 != range.total ||
+        (x->framing.has_length && x->framing.length != range.total - range.first)) {
+        return err_set(err, RC_INPUT,
+                       "Content-Range %.80s: the body must be the rest of the file, up to its last byte",
+                       text);
+    }
+    *offset = range.first;
+    return RC_OK;
+}
+
+static enum rc begin_upload(struct exchange *x) {
+    uint64_t offset;
+    const char *name = x->req.method == METHOD_PUT ? x->req.params[0] : NULL;
+    enum rc rc = upload_offset(x, &offset, &x->err);
+    return rc == RC_OK ? store_upload_begin(app_store(x->app), name, offset, &x->upload, &x->err) : rc;
+}
+
 static enum rc admit(struct exchange *x) {
     enum rc rc = app_authorize(x->app, &x->req, x->route, &x->err);
-    if (rc == RC_OK && exchange_is_upload(x)) {
-        rc = store_upload_begin(app_store(x->app), &x->upload, &x->err);
-    }
-    return rc;
+    return rc == RC_OK && exchange_is_upload(x) ? begin_upload(x) : rc;
 }
 
 static enum rc handle(struct exchange *x) {

@@ -51,6 +51,40 @@ static bool is_json_type(const char *type) {
     return type && strncasecmp(type, json, n) == 0 && (type[n] == '\0' || type[n] == ';' || type[n] == ' ');
 }
 
+/* A run of decimal digits that fits; *text moves behind it. */
+static bool take_number(const char **text, uint64_t *ret) {
+    const char *start = *text;
+    for (*ret = 0; **text >= '0' && **text <= '9'; (*text)++) {
+        uint64_t digit = (uint64_t)(**text - '0');
+        if (*ret > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        *ret = *ret * 10 + digit;
+    }
+    return *text > start;
+}
+
+static bool take_char(const char **text, char c) {
+    bool there = **text == c;
+    *text += there;
+    return there;
+}
+
+enum rc http_content_range(const char *text, struct http_range *ret, struct err *err) {
+    struct http_range r;
+    const char *p = text;
+    bool whole = strncmp(p, "bytes ", 6) == 0;
+    p += whole ? 6 : 0;
+    if (!whole || !take_number(&p, &r.first) || !take_char(&p, '-') || !take_number(&p, &r.last) ||
+        !take_char(&p, '/') || !take_number(&p, &r.total) || *p != '\0' || r.first > r.last ||
+        r.last >= r.total) {
+        return err_set(err, RC_INPUT, "Content-Range \"%.80s\" is not of the form \"bytes FIRST-LAST/TOTAL\"",
+                       text);
+    }
+    *ret = r;
+    return RC_OK;
+}
+
 enum rc http_body_json(const struct http_request *req, struct http_response *res, json_t **ret,
                        struct err *err) {
     if (!is_json_type(http_header(req, "content-type"))) {

@@ -14,7 +14,7 @@
 #include "core/base/ident.h"
 
 struct app;          /* advisor/http/app.h */
-struct store_upload; /* db/store_blobs.h */
+struct store_upload; /* db/store_upload.h */
 
 enum http_method {
     METHOD_GET,
@@ -91,6 +91,12 @@ const char *http_query(const struct http_request *req, const char *name);
 /* A whole number in the query; absent leaves *ret. RC_INPUT outside min..max. */
 MUST_USE enum rc http_query_int(const struct http_request *req, const char *name, int64_t min, int64_t max,
                                 int64_t *ret, struct err *err);
+/* A part of a whole, both ends inside it. */
+struct http_range {
+    uint64_t first, last, total;
+};
+/* A Content-Range of the form "bytes FIRST-LAST/TOTAL" (RFC 9110, section 14.4); anything else is RC_INPUT. */
+MUST_USE enum rc http_content_range(const char *text, struct http_range *ret, struct err *err);
 /* The body as JSON: RC_INPUT where it is not an object or its Content-Type is another one. The caller owns
  * *ret. */
 MUST_USE enum rc http_body_json(const struct http_request *req, struct http_response *res, json_t **ret,

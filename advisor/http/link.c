@@ -6,7 +6,7 @@
 #include "advisor/http/pool.h"
 #include "core/base/clock.h"
 #include "core/base/container.h"
-#include "db/store_blobs.h"
+#include "db/store_upload.h"
 
 enum { PIECES_MAX = 3, REFUSED_EXTRA = 64 };
 
@@ -91,13 +91,13 @@ static void link_proceed(void *user, struct exchange *x) {
     pool_continue(l->host->pool, &x->task);
 }
 
-static void on_abort_upload(struct pool_task *task) {
+static void on_suspend_upload(struct pool_task *task) {
     struct exchange *x = CONTAINER_OF(task, struct exchange, task);
-    store_upload_abort(x->upload);
+    store_upload_suspend(x->upload);
     x->upload = NULL;
 }
 
-static void on_upload_aborted(struct pool_task *task) {
+static void on_upload_suspended(struct pool_task *task) {
     struct exchange *x = CONTAINER_OF(task, struct exchange, task);
     struct link_host *host = x->owner;
     exchange_free(x);
@@ -112,8 +112,8 @@ static void link_dispose(void *user, struct exchange *x) {
         return;
     }
     x->owner = l->host; /* the link may end first */
-    x->task.work = on_abort_upload;
-    x->task.done = on_upload_aborted;
+    x->task.work = on_suspend_upload;
+    x->task.done = on_upload_suspended;
     l->host->disposing++;
     pool_continue(l->host->pool, &x->task);
 }

@@ -7,6 +7,7 @@
 #include "advisor/jobs/planner.h"
 #include "core/base/log.h"
 #include "db/store_blobs.h"
+#include "db/store_upload.h"
 #include "db/store_jobs.h"
 #include "db/store_studies.h"
 
@@ -97,7 +98,7 @@ enum rc jobs_step(struct jobs *j, struct err *err) {
 
 static void collect_blobs(struct jobs *j) {
     int64_t now_ms = store_now_ms(j->store);
-    uint64_t removed = 0;
+    uint64_t removed = 0, parts = 0;
     struct err err;
     if (now_ms < j->next_collect_ms && j->next_collect_ms - now_ms <= j->collect_ms) {
         return; /* else the clock was set back */
@@ -105,6 +106,9 @@ static void collect_blobs(struct jobs *j) {
     j->next_collect_ms = now_ms + j->collect_ms;
     if (store_blobs_collect(j->store, BLOB_AGE_MS, &removed, &err) == RC_OK && removed > 0) {
         log_event(LOG_INFO, "blobs_collected", "removed=%llu", (unsigned long long)removed);
+    }
+    if (store_uploads_collect(j->store, BLOB_AGE_MS, &parts, &err) == RC_OK && parts > 0) {
+        log_event(LOG_INFO, "uploads_collected", "removed=%llu", (unsigned long long)parts);
     }
 }
 

@@ -137,7 +137,8 @@ struct transfer {
     struct err err;     /* why a callback stopped the transfer */
     const char *upload; /* bytes still to send */
     size_t upload_left;
-    FILE *file; /* what is uploaded from or downloaded to */
+    FILE *file;      /* what is uploaded from or downloaded to */
+    uint64_t offset; /* where the upload begins in it */
     void (*on_progress)(void *user, uint64_t sent, uint64_t total);
     void *user;
     struct event_stream events;
@@ -185,7 +186,8 @@ static int on_seek(void *user, curl_off_t offset, int origin) {
     if (!t->file || origin != SEEK_SET) {
         return CURL_SEEKFUNC_CANTSEEK;
     }
-    return fseeko(t->file, (off_t)offset, SEEK_SET) == 0 ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+    return fseeko(t->file, (off_t)t->offset + (off_t)offset, SEEK_SET) == 0 ? CURL_SEEKFUNC_OK
+                                                                            : CURL_SEEKFUNC_FAIL;
 }
 
 static int on_transfer(void *user, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
@@ -193,7 +195,7 @@ static int on_transfer(void *user, curl_off_t down_total, curl_off_t down, curl_
     struct transfer *t = user;
     (void)down_total, (void)down;
     if (t->on_progress && up_total > 0) {
-        t->on_progress(t->user, (uint64_t)up, (uint64_t)up_total);
+        t->on_progress(t->user, t->offset + (uint64_t)up, t->offset + (uint64_t)up_total);
     }
     return t->client->stop && atomic_load(t->client->stop) != 0;
 }
@@ -361,6 +363,18 @@ static void prepare_send(struct transfer *t, const char *method, const void *bod
     }
 }
 
+static uint64_t read_upload_offset(CURL *curl) {
+    struct curl_header *header;
+    if (curl_easy_header(curl, "Upload-Offset", 0, CURLH_HEADER, -1, &header) != CURLHE_OK) {
+        return 0;
+    }
+    char *end;
+    errno = 0;
+    unsigned long long offset = strtoull(header->value, &end, 10);
+    bool plain = header->value[0] >= '0' && header->value[0] <= '9' && *end == '\0' && errno == 0;
+    return plain ? offset : 0;
+}
+
 enum rc http_client_send(struct http_client *c, const char *method, const char *path,
                          const char *content_type, const void *body, size_t body_size, uint64_t timeout_ms,
                          struct http_answer *answer, struct err *err) {
@@ -379,6 +393,7 @@ enum rc http_client_send(struct http_client *c, const char *method, const char *
     if (rc == RC_OK) {
         answer->status = transfer_status(&t);
         curl_easy_getinfo(c->curl, CURLINFO_CONTENT_TYPE, &type);
+        answer->upload_offset = read_upload_offset(c->curl);
         snprintf(answer->content_type, sizeof(answer->content_type), "%s", type ? type : "");
         buf_free(&answer->body);
         answer->body = t.body;
@@ -427,10 +442,22 @@ enum rc http_client_json(struct http_client *c, const char *method, const char *
     return rc;
 }
 
+/* "bytes 100-199/200" for the rest of a file of 200 bytes. */
+static enum rc add_range(struct transfer *t, uint64_t bytes, struct err *err) {
+    char range[80];
+    if (t->offset == 0) {
+        return RC_OK;
+    }
+    snprintf(range, sizeof(range), "bytes %llu-%llu/%llu", (unsigned long long)t->offset,
+             (unsigned long long)bytes - 1, (unsigned long long)bytes);
+    return fseeko(t->file, (off_t)t->offset, SEEK_SET) == 0 ? add_header(t, "Content-Range", range, err)
+                                                            : err_set(err, RC_IO, "%s", strerror(errno));
+}
+
 static enum rc run_upload(struct transfer *t, uint64_t bytes, struct err *err) {
     CURL *curl = t->client->curl;
     curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)bytes);
+    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)(bytes - t->offset));
     curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_transfer);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
@@ -438,17 +465,24 @@ static enum rc run_upload(struct transfer *t, uint64_t bytes, struct err *err) {
     limit_stall(t, STALL_S);
     enum rc rc = add_header(t, "Content-Type", "application/octet-stream", err);
     if (rc == RC_OK) {
+        rc = add_range(t, bytes, err);
+    }
+    if (rc == RC_OK) {
         rc = transfer_run(t, err);
     }
     return rc == RC_OK && !is_success(t) ? problem(t->client, transfer_status(t), &t->body, err) : rc;
 }
 
-enum rc http_client_upload(struct http_client *c, const char *path, const char *file,
+enum rc http_client_upload(struct http_client *c, const char *path, const char *file, uint64_t offset,
                            void (*on_progress)(void *user, uint64_t sent, uint64_t total), void *user,
                            struct err *err) {
     struct transfer t;
     uint64_t bytes = 0;
     enum rc rc = file_size(file, &bytes, err);
+    if (rc == RC_OK && offset > 0 && offset >= bytes) {
+        rc = err_set(err, RC_INTERNAL, "%s has %llu bytes: there is no rest from %llu on", file,
+                     (unsigned long long)bytes, (unsigned long long)offset);
+    }
     if (rc == RC_OK) {
         rc = transfer_init(&t, c, path, err);
     }
@@ -457,6 +491,7 @@ enum rc http_client_upload(struct http_client *c, const char *path, const char *
     }
     t.on_progress = on_progress;
     t.user = user;
+    t.offset = offset;
     t.file = fopen(file, "rb");
     rc = t.file ? run_upload(&t, bytes, err) : file_error(file, err);
     if (t.file) {

@@ -21,6 +21,7 @@ struct http_answer {
     int status;
     struct buf body; /* of a problem document too */
     char content_type[64];
+    uint64_t upload_offset; /* of the header of that name; 0 without one */
 };
 
 /* RC_INPUT for an unusable URL. Owned by the caller. */
@@ -48,8 +49,10 @@ MUST_USE enum rc http_client_json(struct http_client *c, const char *method, con
                                   const struct json_t *body, uint64_t timeout_ms, struct json_t **ret,
                                   struct err *err);
 
-/* PUTs a file as the body, streamed. `on_progress` (may be NULL) is called with bytes sent and total. */
+/* PUTs a file as the body, streamed, without its first `offset` bytes (fewer than it has; then Content-Range
+ * says so). `on_progress` (may be NULL) is called with the bytes that are there and all of the file's. */
 MUST_USE enum rc http_client_upload(struct http_client *c, const char *path, const char *file,
+                                    uint64_t offset,
                                     void (*on_progress)(void *user, uint64_t sent, uint64_t total),
                                     void *user, struct err *err);
 

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/blob_upload.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/http_client.h"
@@ -171,14 +172,7 @@ static bool name_is_plain(const char *name) {
 
 static enum rc upload_blob(struct agent_job *j, const char *sha256, char path[BLOB_CACHE_PATH],
                            struct err *err) {
-    char url[SHA256_HEX_SIZE + 16];
-    struct http_answer answer;
-    snprintf(url, sizeof(url), "/v1/blobs/%s", sha256);
-    http_answer_init(&answer);
-    enum rc rc = http_client_send(j->context->client, "HEAD", url, NULL, NULL, 0, REQUEST_MS, &answer, err);
-    bool there = rc == RC_OK && answer.status == 200;
-    http_answer_free(&answer);
-    return rc != RC_OK || there ? rc : http_client_upload(j->context->client, url, path, NULL, NULL, err);
+    return blob_upload_once(j->context->client, sha256, path, NULL, NULL, err);
 }
 
 /* Uploads one file and completes its entry with hash and size. */

@@ -96,6 +96,38 @@ describe('one service', () => {
     assert.equal((await request(`${service.url}/v1/blobs/${'1'.repeat(64)}`, 'HEAD')).status, 404);
   });
 
+  test('an upload that was cut off goes on where it stopped', async () => {
+    const data = randomBytes(2_000_003), hash = sha256(data), url = `${service.url}/v1/blobs/${hash}`;
+    const cut = http.request(url, { method: 'PUT', headers: { 'content-length': data.length } });
+    cut.on('error', () => {});
+    await new Promise((sent) => cut.write(data.subarray(0, 1_500_000), sent));
+    let offset = 0;
+    const length = () => fetch(url, { method: 'HEAD' }).then((answer) => Number(answer.headers.get('upload-offset')));
+    for (let i = 0; i < 200 && offset < 1_000_000; i++) offset = await length(); // it is being written
+    cut.destroy();
+    const rest = async () => request(url, 'PUT', data.subarray(offset = await length()),
+      { 'content-range': `bytes ${offset}-${data.length - 1}/${data.length}` });
+    let answer = await rest();
+    for (let i = 0; i < 200 && answer.status === 409; i++) answer = await rest(); // until the service has seen the end
+    assert.equal(answer.status, 201, answer.text);
+    assert.ok(offset >= 1_000_000 && offset <= 1_500_000, String(offset));
+    assert.ok(Buffer.from(await (await fetch(url)).arrayBuffer()).equals(data));
+  });
+
+  test('a range that cannot be gone on from is refused with a reason', async () => {
+    const data = Buffer.from('twelve bytes'), url = `${service.url}/v1/blobs/${sha256(data)}`;
+    const put = (range, body, to = url, method = 'PUT') => request(to, method, body, { 'content-range': range });
+    const ahead = await put('bytes 4-11/12', data.subarray(4));
+    assert.equal(ahead.status, 409, ahead.text);
+    assert.match(ahead.body.detail, /only 0 bytes of this file are here/);
+    for (const range of ['bytes 4-9/12', 'bytes 4-11/*', 'bytes */12', 'bytes 11-4/12', 'items 0-11/12', 'bytes 0-18446744073709551616/1']) {
+      assert.equal((await put(range, data.subarray(4))).status, 400, range);
+    }
+    const nameless = await put('bytes 4-11/12', data.subarray(4), `${service.url}/v1/blobs`, 'POST');
+    assert.match(nameless.body.detail, /only an upload to the name of its content/);
+    assert.equal((await put('bytes 0-11/12', data)).status, 201);
+  });
+
   test('what is not a model is refused with a reason', async () => {
     const cases = { empty: Buffer.alloc(0), text: Buffer.from('just some words'), cut: Buffer.from('GGUF') };
     for (const [name, data] of Object.entries(cases)) {

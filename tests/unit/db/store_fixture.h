@@ -51,6 +51,12 @@ static inline int fixture_setup(void **state) {
     return 0;
 }
 
+/* Closes the store and opens it again, as a new start of the service would. */
+static inline void fixture_reopen(struct fixture *f) {
+    store_close(f->store);
+    FINE(fixture_open(f, &f->store, err));
+}
+
 static inline int fixture_teardown(void **state) {
     struct fixture *f = *state;
     store_close(f->store);

@@ -3,6 +3,7 @@
 #include "db/store_blobs.h"
 #include "db/store_models.h"
 #include "db/store_tokens.h"
+#include "db/store_upload.h"
 #include "tests/unit/db/store_fixture.h"
 
 /* ---- blobs ---- */
@@ -15,7 +16,7 @@ static void blob_is_found_by_its_content(void **state) {
     size_t size;
     bool created;
     sha256_of("hello world", 11, expected);
-    FINE(store_upload_begin(f->store, &u, err));
+    FINE(store_upload_begin(f->store, NULL, 0, &u, err));
     FINE(store_upload_append(u, "hello ", 6, err));
     FINE(store_upload_append(u, "world", 5, err));
     FINE(store_upload_commit(u, expected, sha256, &bytes, &created, err));
@@ -25,7 +26,7 @@ static void blob_is_found_by_its_content(void **state) {
     FINE(store_blob_read(f->store, sha256, 100, &data, &size, err));
     assert_memory_equal(data, "hello world", 11);
     free(data);
-    FINE(store_upload_begin(f->store, &u, err));
+    FINE(store_upload_begin(f->store, NULL, 0, &u, err));
     FINE(store_upload_append(u, "hello world", 11, err));
     FINE(store_upload_commit(u, NULL, sha256, &bytes, &created, err));
     assert_false(created);
@@ -38,7 +39,7 @@ static void upload_of_other_content_than_named_is_refused_and_removed(void **sta
     uint64_t bytes;
     struct err why;
     sha256_of("something else", 14, other);
-    FINE(store_upload_begin(f->store, &u, err));
+    FINE(store_upload_begin(f->store, NULL, 0, &u, err));
     FINE(store_upload_append(u, "hello", 5, err));
     assert_int_equal(store_upload_commit(u, other, sha256, &bytes, NULL, &why), RC_INPUT);
     assert_int_equal(store_blob_stat(f->store, other, &bytes, &why), RC_NOT_FOUND);

@@ -4,11 +4,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/blob_upload.h"
 #include "core/base/http_client.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
+#include "db/store_blobs.h"
 #include "db/store_tokens.h"
+#include "db/store_upload.h"
 #include "tests/support/http_service.h"
 
 /* Three events, one of two lines, with a comment and a line end of each kind between; then an event without
@@ -111,13 +114,49 @@ static void a_file_goes_up_and_comes_back(void **state) {
     snprintf(to, sizeof(to), "%s/to", f->service.data);
     snprintf(path, sizeof(path), "/v1/blobs/%s", hex);
     assert_int_equal(file_write(from, data, SIZE, 0600, &err), RC_OK);
-    assert_int_equal(http_client_upload(f->client, path, from, count_progress, &most, &err), RC_OK);
+    assert_int_equal(http_client_upload(f->client, path, from, 0, count_progress, &most, &err), RC_OK);
     assert_int_equal(most, SIZE);
     assert_int_equal(http_client_download(f->client, path, to, &err), RC_OK);
     assert_int_equal(file_read(to, SIZE, &back, &size, &err), RC_OK);
     assert_int_equal(size, SIZE);
     assert_memory_equal(back, data, SIZE);
     free(back);
+    free(data);
+}
+
+struct sent {
+    uint64_t least, most;
+};
+
+static void note_progress(void *user, uint64_t sent, uint64_t total) {
+    struct sent *s = user;
+    assert_int_equal(total, 1000003);
+    s->least = sent < s->least ? sent : s->least;
+    s->most = sent > s->most ? sent : s->most;
+}
+
+static void an_interrupted_upload_sends_only_the_rest(void **state) {
+    struct fixture *f = *state;
+    struct err err = {0};
+    enum { SIZE = 1000003, KEPT = 600001 };
+    char *data = calloc(1, SIZE), hex[SHA256_HEX_SIZE], from[128];
+    struct store_upload *u;
+    struct sent sent = {.least = UINT64_MAX};
+    uint64_t bytes = 0;
+    data[SIZE - 1] = 1;
+    sha256_of(data, SIZE, hex);
+    snprintf(from, sizeof(from), "%s/from", f->service.data);
+    assert_int_equal(file_write(from, data, SIZE, 0600, &err), RC_OK);
+    assert_int_equal(store_upload_begin(app_store(f->service.app), hex, 0, &u, &err), RC_OK);
+    assert_int_equal(store_upload_append(u, data, KEPT, &err), RC_OK);
+    store_upload_suspend(u);
+    assert_int_equal(blob_upload(f->client, hex, from, note_progress, &sent, &err), RC_OK);
+    assert_true(sent.least >= KEPT && sent.most == SIZE);
+    assert_int_equal(store_blob_stat(app_store(f->service.app), hex, &bytes, &err), RC_OK);
+    assert_int_equal(bytes, SIZE);
+    sent = (struct sent){.least = UINT64_MAX};
+    assert_int_equal(blob_upload(f->client, hex, from, note_progress, &sent, &err), RC_OK);
+    assert_int_equal(sent.most, 0); /* it was there: nothing was sent */
     free(data);
 }
 
@@ -128,7 +167,7 @@ static void a_refused_upload_says_why(void **state) {
     snprintf(from, sizeof(from), "%s/other", f->service.data);
     snprintf(path, sizeof(path), "/v1/blobs/%064d", 0);
     assert_int_equal(file_write(from, "abc", 3, 0600, &err), RC_OK);
-    assert_int_equal(http_client_upload(f->client, path, from, NULL, NULL, &err), RC_INPUT);
+    assert_int_equal(http_client_upload(f->client, path, from, 0, NULL, NULL, &err), RC_INPUT);
     assert_non_null(strstr(err.text, "ba7816bf")); /* the hash that it has */
 }
 
@@ -221,6 +260,7 @@ int main(void) {
         cmocka_unit_test(a_problem_becomes_its_code_and_text),
         cmocka_unit_test(every_status_is_an_answer),
         cmocka_unit_test(a_file_goes_up_and_comes_back),
+        cmocka_unit_test(an_interrupted_upload_sends_only_the_rest),
         cmocka_unit_test(a_refused_upload_says_why),
         cmocka_unit_test(a_failed_download_leaves_no_file),
         cmocka_unit_test(events_are_told_apart),
