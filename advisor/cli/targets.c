@@ -14,9 +14,30 @@ struct targets_options {
     double price_per_hour;
 };
 
+/* The rate of the roofline with all threads of the target, "-" where it was not measured. */
+static void figure_rate(const json_t *roofline, const char *list, const char *dtype, const char *key,
+                        char text[24]) {
+    const json_t *entry;
+    size_t i;
+    double threads = json_shown_number(roofline, "threads");
+    snprintf(text, 24, "-");
+    json_array_foreach(json_object_get(roofline, list), i, entry) {
+        double value = json_shown_number(entry, key);
+        bool mine = !dtype || strcmp(json_shown_text(entry, "dtype"), dtype) == 0;
+        if (mine && json_shown_number(entry, "threads") == threads && !isnan(value)) {
+            snprintf(text, 24, value < 10 ? "%.1f" : "%.0f", value);
+        }
+    }
+}
+
 static enum rc add_target(struct table *t, const json_t *target, struct err *err) {
     const json_t *f = json_object_get(target, "fingerprint"), *cpu = json_object_get(f, "cpu"),
-                 *pmu = json_object_get(f, "pmu");
+                 *pmu = json_object_get(f, "pmu"), *roofline = json_object_get(f, "roofline");
+    char fp32[24], bf16[24], int8[24], copy[24];
+    figure_rate(roofline, "gemm", "fp32", "gop_per_s", fp32);
+    figure_rate(roofline, "gemm", "bf16", "gop_per_s", bf16);
+    figure_rate(roofline, "gemm", "int8", "gop_per_s", int8);
+    figure_rate(roofline, "copy", NULL, "gb_per_s", copy);
     const json_t *price = json_object_get(target, "price_per_hour");
     char cores[16], memory[24], cost[24] = "-";
     snprintf(cores, sizeof(cores), "%lld", (long long)json_integer_value(json_object_get(cpu, "cores")));
@@ -32,14 +53,19 @@ static enum rc add_target(struct table *t, const json_t *target, struct err *err
                            json_shown_text(cpu, "model"),
                            cores,
                            memory,
+                           fp32,
+                           bf16,
+                           int8,
+                           copy,
                            json_is_true(json_object_get(pmu, "available")) ? "yes" : "no",
                            cost};
     return table_add(t, cells, err);
 }
 
 static enum rc list_targets(struct client *c, enum output output, struct err *err) {
-    static const char *const headers[] = {"target", "name",    "state",    "machine type", "CPU",
-                                          ">cores", ">memory", "counters", ">USD/h"};
+    static const char *const headers[] = {"target", "name",     "state", "machine type", "CPU",
+                                          ">cores", ">memory",  ">fp32", ">bf16",        ">int8",
+                                          ">copy",  "counters", ">USD/h"};
     json_t *list = NULL, *target;
     size_t i;
     enum rc rc = client_get(c, "/v1/targets", &list, err);
@@ -61,6 +87,13 @@ static enum rc list_targets(struct client *c, enum output output, struct err *er
         puts("no target yet: start `pare agent --server URL` on the machine to measure on");
     } else if (rc == RC_OK) {
         table_print(t, output, stdout);
+    }
+    if (rc == RC_OK && output == OUTPUT_TABLE && table_rows(t) > 0) {
+        puts(
+            "\nfp32, bf16, int8: the runtime's best matrix product with all cores, 10^9 operations a second. "
+            "copy: memory, GB a\nsecond. All measured by the agent. -: not measured, or the runtime has no "
+            "such "
+            "product (why: --output json).");
     }
     table_free(t);
     json_decref(list);

@@ -19,6 +19,7 @@
 #include "profiler/agent/agent_job.h"
 #include "profiler/agent/backoff.h"
 #include "profiler/agent/fingerprint.h"
+#include "profiler/agent/roofline.h"
 #include "profiler/agent/worker_process.h"
 
 enum { WAIT_S = 25, SLICE_MS = 100, PROBE_MS = 60000, REQUEST_MS = 30000, LOCK_WAIT_MS = 10000 };
@@ -77,6 +78,19 @@ static enum rc take_fingerprint(struct agent *a, struct err *err) {
     return rc;
 }
 
+/* Registers without a roofline where it cannot be measured: explanations then say less. */
+static enum rc add_roofline(struct agent *a, struct err *err) {
+    json_t *roofline = NULL;
+    const struct roofline_opts opts = {
+        .worker = a->worker, .folder = a->opts->cache_folder, .jobs_folder = a->jobs_folder};
+    struct err why;
+    if (roofline_get(&opts, a->fingerprint, &roofline, &why) != RC_OK) {
+        log_trouble("roofline_not_measured", &why);
+        roofline = json_null();
+    }
+    return json_object_set_new(a->fingerprint, "roofline", roofline) == 0 ? RC_OK : err_memory(err);
+}
+
 /* Takes the cache folder for this process: a second agent would remove the job folders of the first. One that
  * is just ending (its service was killed and started again) is waited for. */
 static enum rc lock_folder(struct agent *a, struct err *err) {
@@ -121,7 +135,7 @@ static enum rc prepare(struct agent *a, struct err *err) {
     const struct http_client_opts http = {.base_url = a->opts->server, .token = a->opts->token};
     enum rc rc = worker_process_find(a->opts->worker, a->worker, sizeof(a->worker), err);
     if (rc != RC_OK || (rc = open_folders(a, err)) != RC_OK || (rc = take_fingerprint(a, err)) != RC_OK ||
-        (rc = http_client_new(&http, &a->client, err)) != RC_OK) {
+        (rc = add_roofline(a, err)) != RC_OK || (rc = http_client_new(&http, &a->client, err)) != RC_OK) {
         return rc;
     }
     http_client_stop_with(a->client, a->stop);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/base/buf.h"
+#include "profiler/worker/calibrate.h"
 #include "profiler/worker/counters.h"
 #include "profiler/worker/memory.h"
 #include "profiler/worker/probe.h"
@@ -23,7 +24,7 @@
 
 enum { JOB_MAX_BYTES = 8 << 20 };
 
-enum mode { MODE_JOB, MODE_PROBE, MODE_SELF_TEST };
+enum mode { MODE_JOB, MODE_PROBE, MODE_CALIBRATE, MODE_SELF_TEST };
 
 struct arguments {
     enum mode mode;
@@ -33,6 +34,8 @@ struct arguments {
 static const char USAGE[] =
     "usage: pare-worker [--sandbox=allow|require] < job.json     run one job in the working directory\n"
     "       pare-worker --probe                                  tell what this machine grants, as JSON\n"
+    "       pare-worker --calibrate                              measure how fast this machine can be, as "
+    "JSON\n"
     "       pare-worker --self-test-sandbox                      try to break out, and tell what was "
     "blocked\n"
     "       pare-worker --version\n"
@@ -43,6 +46,8 @@ static int read_arguments(int argc, char **argv, struct arguments *ret) {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--probe") == 0) {
             ret->mode = MODE_PROBE;
+        } else if (strcmp(argv[i], "--calibrate") == 0) {
+            ret->mode = MODE_CALIBRATE;
         } else if (strcmp(argv[i], "--self-test-sandbox") == 0) {
             ret->mode = MODE_SELF_TEST;
         } else if (strcmp(argv[i], "--sandbox=require") == 0) {
@@ -190,6 +195,24 @@ static int run_probe(struct lines *lines, bool require) {
     return rc == RC_OK ? 0 : 1;
 }
 
+static int run_calibration(struct lines *lines, bool require) {
+    struct sandbox_report report;
+    struct err err = {0};
+    json_t *roofline = NULL;
+    enum rc rc = enter_empty(require, &report, &err);
+    if (rc == RC_OK) {
+        rc = calibrate_run(&roofline, &err);
+    }
+    if (rc == RC_OK) {
+        rc = lines_result(lines, roofline, NULL, &err);
+    }
+    json_decref(roofline);
+    if (rc != RC_OK) {
+        lines_error(lines, &err);
+    }
+    return rc == RC_OK ? 0 : 1;
+}
+
 static int run_self_test(struct lines *lines, bool require) {
     struct sandbox_report report;
     struct err err = {0};
@@ -219,6 +242,9 @@ int main(int argc, char **argv) {
         break;
     case MODE_PROBE:
         code = run_probe(&lines, arguments.require);
+        break;
+    case MODE_CALIBRATE:
+        code = run_calibration(&lines, arguments.require);
         break;
     case MODE_SELF_TEST:
         code = run_self_test(&lines, arguments.require);

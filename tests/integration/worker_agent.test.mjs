@@ -93,10 +93,10 @@ class FakeService {
   }
 }
 
-const PROBE = `case "$1" in --probe) echo '{"type": "result", "result": {"pmu": {"available": false, "reason": "a script"}, "runtimes": {}, "sandbox": {}}, "files": []}'; exit 0;; esac\n`;
+const PROBE = `case "$1" in --probe) echo '{"type": "result", "result": {"pmu": {"available": false, "reason": "a script"}, "runtimes": {}, "sandbox": {}}, "files": []}'; exit 0;;
+--calibrate) echo '{"type": "error", "error": {"code": "unsupported", "text": "a script"}}'; exit 1;; esac\n`;
 
-function startAgent(t, service, { worker, env = {}, args = [], url } = {}) {
-  const folder = folderOf(t);
+function startAgent(t, service, { worker, env = {}, args = [], url, folder = folderOf(t) } = {}) {
   let program = join(BIN, 'pare-worker');
   if (worker) {
     program = join(folder, 'worker.sh');
@@ -129,6 +129,29 @@ test('registers with a fingerprint, a price and its token', async (t) => {
   assert.match(runtimes.onnxruntime, /^1\./);
   assert.equal(sandbox.seccomp, true);
   assert.equal((await service.until('/claim')).json.target_id, 'tgt_1');
+});
+
+test('the roofline is measured before registering, and kept for the next start', async (t) => {
+  const service = await FakeService.start(t);
+  const first = startAgent(t, service);
+  const { roofline } = (await service.until('/register')).json.fingerprint;
+  const rate = (dtype) => roofline.gemm.find((g) => g.dtype === dtype && g.threads === 1);
+  assert.ok(rate('fp32').gop_per_s > 0 && rate('int8').gop_per_s > 0);
+  for (const g of roofline.gemm) assert.ok(g.gop_per_s > 0 || g.reason, `${g.dtype}: a figure or a reason`);
+  for (const c of roofline.copy) assert.ok(c.gb_per_s > 0 && c.array_bytes >= 2 ** 20);
+  assert.ok(roofline.operator_us > 0);
+  assert.equal(roofline.provenance, 'measured');
+  first.child.kill('SIGTERM');
+  await first.ended;
+  startAgent(t, service, { folder: first.folder });
+  const again = (await service.until('/register', 2)).json.fingerprint;
+  assert.deepEqual(again.roofline, roofline);
+});
+
+test('an agent whose machine cannot be measured registers without a roofline', async (t) => {
+  const service = await FakeService.start(t);
+  startAgent(t, service, { worker: OK });
+  assert.equal((await service.until('/register')).json.fingerprint.roofline, null);
 });
 
 test('a job of the real worker: blobs fetched once, artifact uploaded before the result', async (t) => {
