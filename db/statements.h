@@ -104,11 +104,13 @@
                     "ON CONFLICT DO NOTHING")                                                                \
     X(ACCURACIES_OF, "SELECT metric, packed FROM accuracies WHERE evaluation = ?1 AND baseline = ?2 "        \
                      "ORDER BY rowid")                                                                       \
-    X(PROFILE_ADD, "INSERT INTO profiles (id, configuration, memory_mib, result_json, created_ms) "          \
-                   "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING")                                \
+    X(PROFILE_ADD,                                                                                           \
+      "INSERT INTO profiles (id, configuration, memory_mib, result_json, created_ms, unstable) "             \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING")                                         \
     X(MEASURED_OF_VARIANT,                                                                                   \
       "SELECT c.id, c.variant, c.machine_type, c.instances, c.threads, c.batch, c.created_ms, p.id, "        \
-      "p.memory_mib, f.scenario, f.confidence, f.latency, f.per_s, f.low, f.high, f.log_error, f.freedom "   \
+      "p.memory_mib, p.unstable, f.scenario, f.confidence, f.latency, f.per_s, f.low, f.high, f.log_error, " \
+      "f.freedom "                                                                                           \
       "FROM configurations c JOIN profiles p ON p.rowid = "                                                  \
       "(SELECT max(rowid) FROM profiles WHERE configuration = c.id) LEFT JOIN profile_figures f "            \
       "ON f.profile = p.id AND f.scenario = ?2 AND abs(f.confidence - ?3) < 1e-9 "                           \

@@ -123,7 +123,7 @@ enum rc store_profile_add(struct store_tx *tx, const struct store_profile *p,
     enum rc rc = sql_run(tx, SQL_PROFILE_ADD,
                          ARGS(TEXT(p->id), TEXT(p->configuration),
                               isnan(p->memory_mib) ? TEXT(NULL) : REAL(p->memory_mib), TEXT(p->result_json),
-                              INT(store_tx_now_ms(tx))),
+                              INT(store_tx_now_ms(tx)), TEXT(p->unstable)),
                          &added, err);
     if (rc != RC_OK || !added) {
         return rc;
@@ -249,6 +249,7 @@ static void read_measured(struct sql_rows *r, struct store_measured *m) {
     if (!known) {
         m->memory_mib = NAN;
     }
+    m->unstable = sql_text(r);
     read_figures(r, &m->figures);
 }
 

@@ -84,7 +84,8 @@ MUST_USE enum rc store_accuracies(struct store_tx *tx, const char *evaluation, c
 
 struct store_profile {
     const char *id, *configuration, *result_json;
-    double memory_mib; /* NAN = not known; written, not read back: store_measured has it */
+    double memory_mib;    /* NAN = not known; written, not read back: store_measured has it */
+    const char *unstable; /* why the machine was not steady, NULL = it was; written, not read back as well */
     int64_t created_ms;
 };
 
@@ -135,6 +136,7 @@ struct store_measured {
     struct store_configuration configuration;
     const char *profile;
     double memory_mib;            /* NAN = not known */
+    const char *unstable;         /* why the machine was not steady; NULL = it was */
     struct store_figures figures; /* latency NULL: not at that confidence */
 };
 

@@ -317,7 +317,13 @@ static enum rc explain_trap(const struct recommend_question *q, const struct rec
 enum rc explain_candidate(const struct recommend_question *q, const struct recommend_outcome *o,
                           uint32_t candidate, struct buf *out, struct err *err) {
     enum rc rc = explain_place(q, o, candidate, out, err);
-    return rc == RC_OK ? explain_trap(q, o, candidate, out, err) : rc;
+    if (rc == RC_OK) {
+        rc = explain_trap(q, o, candidate, out, err);
+    }
+    const char *unstable = q->candidates[candidate].unstable;
+    return rc == RC_OK && unstable
+               ? buf_printf(out, err, "; measured while the machine was not steady: %s", unstable)
+               : rc;
 }
 
 enum rc explain_rejected(const struct recommend_question *q, const struct recommend_outcome *o,
@@ -436,6 +442,10 @@ static enum rc summary_ok(const struct recommend_question *q, const struct recom
     }
     if (rc == RC_OK) {
         rc = buf_add_text(out, ".", err);
+    }
+    if (rc == RC_OK && q->candidates[o->choice].unstable) {
+        rc = buf_printf(out, err, " Its figures were measured while the machine was not steady (%s).",
+                        q->candidates[o->choice].unstable);
     }
     if (rc == RC_OK && o->undecided_count) {
         rc = buf_printf(out, err, " %zu cheaper configuration%s undecided.", o->undecided_count,

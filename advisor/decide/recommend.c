@@ -301,11 +301,14 @@ bool recommend_tied(const struct recommend_question *q, const struct recommend_o
     return r.p_above > 1 - q->confidence;
 }
 
-/* Ties break by latency, memory, shorter recipe, cost; then the one that came first. */
+/* Ties break by a steady machine, latency, memory, shorter recipe, cost; then the one that came first. */
 static bool better_of_tie(const struct recommend_question *q, const struct recommend_outcome *o, uint32_t a,
                           uint32_t b) {
     const struct recommend_candidate *x = &q->candidates[a], *y = &q->candidates[b];
     enum latency_figure figure = recommend_figure(q);
+    if ((x->unstable == NULL) != (y->unstable == NULL)) {
+        return x->unstable == NULL;
+    }
     float lx = latency_or_infinity(x, figure), ly = latency_or_infinity(y, figure);
     if (lx != ly) {
         return lx < ly;

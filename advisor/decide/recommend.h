@@ -4,8 +4,9 @@
  *
  * Choice: least cost among the candidates whose variant meets every floor and which meet every budget. A tie
  * is a cost ratio to the cheapest that is not shown to be above 1.02 (core/stats/ratio.h); ties break by
- * latency, memory, shorter recipe, then cost. Floors: a variant's p-value is the largest over the floors (all
- * must hold), corrected by Holm over the variants tested and those that may yet be. The baseline meets
+ * whether the machine was steady, latency, memory, shorter recipe, then cost. A figure of a machine that was
+ * not steady counts like any other and is marked. Floors: a variant's p-value is the largest over the floors
+ * (all must hold), corrected by Holm over the variants tested and those that may yet be. The baseline meets
  * relative floors by definition and is not counted there. "Broken" is shown at the plain confidence: a
  * mistake there can cost money, never accuracy. Money: USD where every machine has a price (or the question
  * gives one), machine-hours for all where one has none. */
@@ -50,7 +51,8 @@ struct recommend_candidate { /* a configuration with a profile */
     const char *id;
     uint32_t variant, machine; /* indices into the question */
     uint32_t instances, threads, batch;
-    float memory_mib; /* NAN: not known */
+    float memory_mib;     /* NAN: not known */
+    const char *unstable; /* why the machine was not steady while it was measured; NULL: it was */
     struct throughput throughput;
     struct latency
         latency; /* of the scenario that budgets are judged in, at the question's confidence; n = 0: none */

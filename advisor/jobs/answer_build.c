@@ -67,23 +67,35 @@ static json_t *latency_json(const struct latency *l) {
     return object;
 }
 
-/* Single-stream figures as the worker reported them; null where they cannot be had. */
-static json_t *single_stream_json(const struct question *q, uint32_t candidate) {
+/* A profile as the worker reported it; NULL where it cannot be had. */
+static json_t *reported(const struct question *q, uint32_t candidate) {
     struct store_tx *tx;
     struct store_profile p;
     json_t *result = NULL;
     if (store_read_begin(q->store, &tx, NULL) != RC_OK) {
-        return json_null();
+        return NULL;
     }
     if (store_profile_get(tx, q->candidates[candidate].profile, &p, NULL) == RC_OK) {
         result = stored_json(p.result_json);
     }
     store_read_end(tx);
-    json_t *latency =
-        json_object_get(json_object_get(json_object_get(result, "scenarios"), "single-stream"), "latency_us");
-    json_t *copy = json_is_object(latency) ? json_incref(latency) : json_null();
+    return result;
+}
+
+static json_t *copy_or_null(json_t *value) {
+    return value ? json_incref(value) : json_null();
+}
+
+/* Single-stream figures and energy. */
+static json_t *reported_json(const struct question *q, uint32_t candidate) {
+    json_t *result = reported(q, candidate);
+    json_t *single = json_object_get(json_object_get(result, "scenarios"), "single-stream");
+    json_t *energy = json_object_get(result, "energy");
+    json_t *json =
+        json_pack("{s:o, s:o}", "single_stream_us", copy_or_null(json_object_get(single, "latency_us")),
+                  "energy_j", copy_or_null(json_object_get(energy, "per_inference_j")));
     json_decref(result);
-    return copy;
+    return json;
 }
 
 static json_t *cost_json(const struct cost *c) {
@@ -132,16 +144,19 @@ enum rc answer_candidate(const struct question *q, const struct recommend_outcom
                   "recipe", v->recipe, "runtime", "instances", (int)c->instances, "threads", (int)c->threads,
                   "batch", (int)c->batch, "machine_type", m->id, "machine", m->name, "accuracy", accuracy);
     json_t *figures = json_pack(
-        "{s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o, s:o}", "latency_us", latency_json(&c->latency),
-        "single_stream_us", single_stream_json(q, candidate), "throughput_per_s",
-        stored_number(c->throughput.per_s), "memory_mib", stored_number((double)c->memory_mib), "size_bytes",
+        "{s:o, s:o, s:o, s:s?, s:I, s:o, s:s, s:o, s:o}", "latency_us", latency_json(&c->latency),
+        "throughput_per_s", stored_number(c->throughput.per_s), "memory_mib",
+        stored_number((double)c->memory_mib), "unstable", c->unstable, "size_bytes",
         (json_int_t)v->size_bytes, o->in_usd ? "usd_per_million" : "machine_hours_per_million",
         cost_json(cost), "provenance", "measured", "evidence", evidence_json(q, candidate), "reason", reason);
-    if (!json || !figures || json_object_update_missing(json, figures) != 0) {
+    json_t *worker = reported_json(q, candidate);
+    if (!json || !figures || !worker || json_object_update_missing(json, figures) != 0 ||
+        json_object_update_missing(json, worker) != 0) {
         json_decref(json);
         json = NULL;
     }
     json_decref(figures);
+    json_decref(worker);
     return stored_give(json, ret, err);
 }
 

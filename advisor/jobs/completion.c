@@ -23,7 +23,8 @@ enum {
 struct completion {
     json_t *result, *subject; /* owned */
     char *result_text, *split_text;
-    char text[TEXT_SIZE]; /* of the step event */
+    char text[TEXT_SIZE];     /* of the step event */
+    char unstable[TEXT_SIZE]; /* why the machine was not steady; "" = it was */
 
     struct store_file files[LISTS_MAX]; /* compress; strings belong to `listed` */
     struct store_scores scores[LISTS_MAX];
@@ -306,6 +307,22 @@ static void read_counters(struct completion *c) {
     }
 }
 
+/* The mark of a machine that was not steady: the worker's reasons in one text. */
+static void read_conditions(struct completion *c) {
+    const json_t *conditions = json_object_get(c->result, "conditions"), *why;
+    size_t i, n = 0;
+    json_array_foreach(json_object_get(conditions, "unstable"), i, why) {
+        if (json_is_string(why) && n < sizeof(c->unstable)) {
+            int wrote = snprintf(c->unstable + n, sizeof(c->unstable) - n, "%s%.150s", n > 0 ? "; " : "",
+                                 json_string_value(why));
+            n += wrote > 0 ? (size_t)wrote : 0;
+        }
+    }
+    if (c->unstable[0] == '\0' && json_is_false(json_object_get(conditions, "stable"))) {
+        snprintf(c->unstable, sizeof(c->unstable), "the machine was not steady");
+    }
+}
+
 static enum rc read_profile(struct store *s, struct completion *c, const struct store_job *job,
                             struct err *err) {
     json_t *scenarios, *entry;
@@ -324,6 +341,7 @@ static enum rc read_profile(struct store *s, struct completion *c, const struct 
         return rc;
     }
     read_counters(c);
+    read_conditions(c);
     const json_t *offline = json_object_get(scenarios, "offline");
     const json_t *p50_us = json_object_get(json_object_get(offline, "latency_us"), "p50");
     double per_s = json_number_value(json_object_get(offline, "throughput_per_s"));
@@ -389,6 +407,7 @@ static enum rc store_profile(struct store_tx *tx, const struct completion *c, st
     const json_t *memory = json_object_get(c->result, "memory_mib");
     double mib = json_is_number(memory) ? json_number_value(memory) : NAN;
     p.memory_mib = isfinite(mib) && mib >= 0 ? mib : NAN;
+    p.unstable = c->unstable[0] ? c->unstable : NULL;
     struct store_profile_parts parts = {c->samples,   c->figures,   c->counters,
                                         c->n_samples, c->n_figures, c->n_counters};
     return store_profile_add(tx, &p, &parts, err);

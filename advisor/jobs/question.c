@@ -141,6 +141,7 @@ static enum rc add_candidate(struct gathering *g, const struct store_measured *m
                                         .threads = (uint32_t)c->threads,
                                         .batch = (uint32_t)c->batch,
                                         .memory_mib = (float)m->memory_mib,
+                                        .unstable = keep(g, m->unstable),
                                         .throughput = f.throughput,
                                         .latency = f.latency};
     g->extras[g->n_candidates].profile = keep(g, m->profile);

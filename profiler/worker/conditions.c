@@ -2,6 +2,7 @@
 #include "profiler/worker/conditions.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +44,46 @@ static uint64_t steal_ms(void) {
     return ticks * 1000 / (uint64_t)ticks_per_s;
 }
 
-static uint64_t preemptions(void) {
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_nivcsw : 0;
+static struct rusage usage_now(void) {
+    struct rusage usage = {0};
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return usage;
+}
+
+double conditions_mhz(const char *root, const unsigned *cpus, unsigned n) {
+    double sum_khz = 0;
+    unsigned told = 0;
+    for (unsigned i = 0; i < n; i++) {
+        char path[256];
+        char *text = NULL;
+        size_t size = 0;
+        struct err err;
+        snprintf(path, sizeof(path), "%s/cpu%u/cpufreq/scaling_cur_freq", root, cpus[i]);
+        if (file_read_kernel(path, 64, &text, &size, &err) != RC_OK) {
+            continue;
+        }
+        double khz = strtod(text, NULL);
+        free(text);
+        sum_khz += khz;
+        told += khz > 0;
+    }
+    return told > 0 ? sum_khz / told / 1000 : 0;
+}
+
+/* Of the cores that this process may use: at most so many are asked, since asking takes time. */
+static double mhz_now(void) {
+    enum { ASKED_MAX = 16 };
+    unsigned cpus[ASKED_MAX], n = 0;
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+        return 0;
+    }
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE && n < ASKED_MAX; cpu++) {
+        if (CPU_ISSET(cpu, &allowed)) {
+            cpus[n++] = cpu;
+        }
+    }
+    return conditions_mhz("/sys/devices/system/cpu", cpus, n);
 }
 
 /* A fixed chain of dependent multiplications, so that its time follows the clock of the core and nothing
@@ -67,42 +105,77 @@ static double drift_kernel_ns(void) {
 }
 
 void conditions_begin(struct conditions *c) {
-    *c = (struct conditions){.kernel_ns = drift_kernel_ns(), .drift_ratio = 1};
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    *c = (struct conditions){
+        .kernel_ns = drift_kernel_ns(), .drift_ratio = 1, .cpus = cpus > 0 ? (unsigned)cpus : 1};
+    struct rusage usage = usage_now();
+    c->mhz_before = mhz_now();
+    c->preemptions = (uint64_t)usage.ru_nivcsw;
+    c->waits = (uint64_t)usage.ru_nvcsw;
+    c->minor_faults = (uint64_t)usage.ru_minflt;
+    c->major_faults = (uint64_t)usage.ru_majflt;
     c->steal_ms = steal_ms();
-    c->preemptions = preemptions();
+    c->wall_ms = clock_mono_ns() / 1000000;
 }
 
 void conditions_end(struct conditions *c) {
+    struct rusage usage = usage_now();
+    c->mhz_after = mhz_now(); /* first: the clock falls soon once nothing runs */
+    c->wall_ms = clock_mono_ns() / 1000000 - c->wall_ms;
     c->steal_ms = steal_ms() - c->steal_ms;
-    c->preemptions = preemptions() - c->preemptions;
+    c->preemptions = (uint64_t)usage.ru_nivcsw - c->preemptions;
+    c->waits = (uint64_t)usage.ru_nvcsw - c->waits;
+    c->minor_faults = (uint64_t)usage.ru_minflt - c->minor_faults;
+    c->major_faults = (uint64_t)usage.ru_majflt - c->major_faults;
     c->drift_ratio = drift_kernel_ns() / c->kernel_ns;
 }
 
-bool conditions_stable(const struct conditions *c) {
-    return fabs(c->drift_ratio - 1) <= CONDITIONS_DRIFT_LIMIT;
+static double steal_share(const struct conditions *c) {
+    double there_ms = (double)c->wall_ms * c->cpus;
+    return there_ms > 0 ? (double)c->steal_ms / there_ms : 0;
 }
 
-/* The clock of the first core, 0 where the machine does not tell (most virtual machines). */
-static double cpu_mhz(void) {
-    struct err err;
-    char *text = NULL;
-    size_t size = 0;
-    if (file_read_kernel("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 64, &text, &size, &err) !=
-        RC_OK) {
-        return 0;
+static bool drifted(const struct conditions *c) {
+    return fabs(c->drift_ratio - 1) > CONDITIONS_DRIFT_LIMIT;
+}
+
+static bool stolen(const struct conditions *c) {
+    return steal_share(c) > CONDITIONS_STEAL_LIMIT;
+}
+
+bool conditions_stable(const struct conditions *c) {
+    return !drifted(c) && !stolen(c);
+}
+
+static json_t *reasons_json(const struct conditions *c) {
+    json_t *list = json_array();
+    char text[160];
+    if (drifted(c)) {
+        snprintf(text, sizeof(text), "a fixed piece of work took %.1f %% %s after measuring than before",
+                 100 * fabs(c->drift_ratio - 1), c->drift_ratio > 1 ? "longer" : "less time");
+        json_array_append_new(list, json_string(text));
     }
-    double khz = strtod(text, NULL);
-    free(text);
-    return khz / 1000;
+    if (stolen(c)) {
+        snprintf(text, sizeof(text), "the hypervisor gave %.1f %% of the time to others",
+                 100 * steal_share(c));
+        json_array_append_new(list, json_string(text));
+    }
+    return list;
 }
 
 json_t *conditions_json(const struct conditions *c) {
-    json_t *object =
-        json_pack("{s:I, s:I, s:f, s:b}", "steal_ms", (json_int_t)c->steal_ms, "preemptions",
-                  (json_int_t)c->preemptions, "drift_ratio", c->drift_ratio, "stable", conditions_stable(c));
-    double mhz = cpu_mhz();
-    if (object && mhz > 0) {
-        json_object_set_new(object, "cpu_mhz", json_real(mhz));
+    json_t *object = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:o}", "wall_ms", (json_int_t)c->wall_ms, "steal_ms",
+        (json_int_t)c->steal_ms, "preemptions", (json_int_t)c->preemptions, "waits", (json_int_t)c->waits,
+        "minor_faults", (json_int_t)c->minor_faults, "major_faults", (json_int_t)c->major_faults,
+        "drift_ratio", c->drift_ratio, "stable", conditions_stable(c), "unstable", reasons_json(c));
+    if (object && c->mhz_before > 0 && c->mhz_after > 0) {
+        json_object_set_new(object, "cpu_mhz",
+                            json_pack("{s:f, s:f}", "before", c->mhz_before, "after", c->mhz_after));
+    } else if (object) {
+        json_object_set_new(object, "cpu_mhz", json_null());
+        json_object_set_new(object, "cpu_mhz_absent",
+                            json_string("this machine does not tell the clock of its cores (no cpufreq)"));
     }
     return object;
 }

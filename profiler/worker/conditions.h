@@ -1,31 +1,44 @@
-/* conditions.h -- was the machine steady while it was measured? */
+/* conditions.h -- was the machine steady while it was measured? What happened to this process and its cores
+ * between two moments, and whether that is little enough for the figures to be believed. A profile that was
+ * not steady is kept and marked, never dropped. */
 #pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "core/base/err.h"
 
 struct conditions {
-    uint64_t steal_ms;    /* time that the hypervisor gave to others, all CPUs */
-    uint64_t preemptions; /* involuntary context switches of this process */
-    double kernel_ns;     /* of the drift kernel, before */
-    double drift_ratio;   /* the same after, divided by before */
+    uint64_t wall_ms;
+    uint64_t steal_ms;            /* time that the hypervisor gave to others, all CPUs */
+    unsigned cpus;                /* that `steal_ms` is of */
+    uint64_t preemptions;         /* involuntary context switches of this process */
+    uint64_t waits;               /* voluntary ones: it slept or waited for a lock */
+    uint64_t minor_faults;        /* pages that memory had */
+    uint64_t major_faults;        /* pages that had to be read from a disk */
+    double kernel_ns;             /* of the drift kernel, before */
+    double drift_ratio;           /* the same after, divided by before */
+    double mhz_before, mhz_after; /* mean over the cores of this process; 0: the machine does not tell */
 };
 
 static const double CONDITIONS_DRIFT_LIMIT = 0.02;
+static const double CONDITIONS_STEAL_LIMIT = 0.02; /* share of the time of all CPUs */
 
 /* Takes the state before. */
 void conditions_begin(struct conditions *c);
 /* Turns it into what happened since. */
 void conditions_end(struct conditions *c);
-/* The drift is within CONDITIONS_DRIFT_LIMIT either way. */
+/* The drift is within CONDITIONS_DRIFT_LIMIT either way, and the stolen share within CONDITIONS_STEAL_LIMIT.
+ */
 bool conditions_stable(const struct conditions *c);
 
-/* {"steal_ms", "preemptions", "drift_ratio", "stable", "cpu_mhz"}: cpu_mhz only where the machine tells. A
- * new reference. */
+/* {"wall_ms", "steal_ms", "preemptions", "waits", "minor_faults", "major_faults", "drift_ratio", "stable",
+ * "unstable": [why], "cpu_mhz": {"before", "after"} | null, "cpu_mhz_absent": why}. A new reference. */
 json_t *conditions_json(const struct conditions *c);
 
 /* The steal column of the first line of /proc/stat's text, in clock ticks; 0 when it is not there. */
 uint64_t conditions_steal_ticks(const char *text);
+/* Mean clock in MHz of the cores `cpus` under `root` ("/sys/devices/system/cpu"); 0 where none tells. */
+double conditions_mhz(const char *root, const unsigned *cpus, unsigned n);

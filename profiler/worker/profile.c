@@ -1,21 +1,25 @@
 /* profile.c -- see profile.h. The order: drift kernel, single-stream, offline, drift kernel; memory is the
- * peak over both. A drift above the limit repeats the measurement once, if it then stays it is marked
- * unstable. Counters come last, in runs of their own, so that counting cannot disturb the times. With one
- * instance the two scenarios are the same closed loop: it is measured once and stands for both. */
+ * peak over both. A machine that was not steady (conditions.h) repeats the measurement once; if it then is
+ * not either, the profile is marked. Counters come last, in runs of their own, so that counting cannot
+ * disturb the times. With one instance the two scenarios are the same closed loop: it is measured once and
+ * stands for both. */
 #include "profiler/worker/profile.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "profiler/worker/conditions.h"
 #include "profiler/worker/counters.h"
+#include "profiler/worker/energy.h"
 #include "profiler/worker/percentiles.h"
 
-enum { COUNTED_RUNS = 50 };
+enum { COUNTED_RUNS = 50, IDLE_US = 500 * 1000 };
 static const double MIN_MEASURED_SHARE =
     0.25; /* of a scenario's time limit, however many samples there are by then */
 static const uint64_t MIN_MEASURED_NS = (uint64_t)1000 * 1000 * 1000;
@@ -103,15 +107,55 @@ static enum rc write_samples(struct worker_job *job, const char *file, const str
     return json_array_append_new(job->files, json_pack("{s:s}", "path", file)) == 0 ? RC_OK : err_memory(err);
 }
 
+struct energy {
+    struct energy_meter meter;
+    double idle_w; /* NAN: not measured */
+    struct energy_use use;
+};
+
+/* What the machine takes while this process does nothing. */
+static void measure_idle(struct energy *e) {
+    struct energy_reading before, after;
+    struct err err;
+    e->idle_w = NAN;
+    if (energy_read(&e->meter, &before, &err) != RC_OK) {
+        return;
+    }
+    usleep(IDLE_US);
+    if (energy_read(&e->meter, &after, &err) == RC_OK && after.at_ns > before.at_ns) {
+        e->idle_w =
+            energy_between_j(&e->meter, &before, &after) / ((double)(after.at_ns - before.at_ns) / 1e9);
+    }
+}
+
+/* The scenario with all instances busy, and what it takes. */
+static enum rc run_filled(const struct profile_settings *settings, const struct profile_subject *subject,
+                          struct scenario_sample *sample, struct energy *e, struct err *err) {
+    struct energy_reading before, after;
+    struct err ignored;
+    e->use = (struct energy_use){.idle_w = e->idle_w};
+    bool metered = energy_read(&e->meter, &before, &ignored) == RC_OK;
+    enum rc rc = run_scenario(settings, subject, subject->count, sample, err);
+    if (rc == RC_OK && metered && energy_read(&e->meter, &after, &ignored) == RC_OK) {
+        double runs = (double)sample->warmup_runs + (double)sample->n / (double)subject->samples_per_run;
+        e->use.joules = energy_between_j(&e->meter, &before, &after);
+        e->use.seconds = (double)(after.at_ns - before.at_ns) / 1e9;
+        e->use.inferences = runs * (double)subject->samples_per_run * subject->units_per_sample;
+    }
+    return rc;
+}
+
 /* Both scenarios once. `offline` stays empty with one instance. */
 static enum rc run_all(struct worker_job *job, const struct profile_settings *settings,
                        const struct profile_subject *subject, struct conditions *conditions,
-                       struct scenario_sample *single, struct scenario_sample *offline, struct err *err) {
+                       struct scenario_sample *single, struct scenario_sample *offline, struct energy *energy,
+                       struct err *err) {
     conditions_begin(conditions);
-    enum rc rc = run_scenario(settings, subject, 1, single, err);
+    enum rc rc = subject->count > 1 ? run_scenario(settings, subject, 1, single, err)
+                                    : run_filled(settings, subject, single, energy, err);
     if (rc == RC_OK && subject->count > 1) {
         lines_progress(job->lines, 0.5, "single-stream measured");
-        rc = run_scenario(settings, subject, subject->count, offline, err);
+        rc = run_filled(settings, subject, offline, energy, err);
     }
     conditions_end(conditions);
     return rc;
@@ -148,7 +192,7 @@ static enum rc count_events(struct worker_job *job, const struct profile_subject
 
 static enum rc report(struct worker_job *job, const struct profile_subject *subject,
                       const struct conditions *conditions, const struct scenario_sample *single,
-                      const struct scenario_sample *offline, struct err *err) {
+                      const struct scenario_sample *offline, const struct energy *energy, struct err *err) {
     json_t *scenarios = json_object();
     json_t *state = conditions_json(conditions);
     bool one = subject->count == 1;
@@ -171,10 +215,10 @@ static enum rc report(struct worker_job *job, const struct profile_subject *subj
     json_object_set_new(state, "memory_method",
                         json_string(subject->mark.reset ? "peak resident set above the empty worker"
                                                         : "resident set at the end above the empty worker"));
-    json_t *part = json_pack("{s:O, s:f, s:f, s:I, s:O, s:s}", "scenarios", scenarios, "memory_mib",
-                             (double)peak / 1048576.0, "load_ms", subject->load_ms, "size_bytes",
-                             (json_int_t)job->spec->model.bytes, "conditions", state, "runtime_version",
-                             subject->runtime_version);
+    json_t *part = json_pack(
+        "{s:O, s:f, s:f, s:I, s:O, s:o, s:s}", "scenarios", scenarios, "memory_mib", (double)peak / 1048576.0,
+        "load_ms", subject->load_ms, "size_bytes", (json_int_t)job->spec->model.bytes, "conditions", state,
+        "energy", energy_json(&energy->meter, &energy->use), "runtime_version", subject->runtime_version);
     rc = json_object_update_new(job->result, part) == 0 ? RC_OK : err_memory(err);
 
 out:
@@ -188,16 +232,19 @@ enum rc profile_measure(struct worker_job *job, const struct profile_settings *s
     struct conditions conditions;
     struct scenario_sample single = {0};
     struct scenario_sample offline = {0};
+    struct energy energy = {0};
     lines_progress(job->lines, 0.1, "measuring");
-    enum rc rc = run_all(job, settings, subject, &conditions, &single, &offline, err);
+    energy_open(ENERGY_ROOT, &energy.meter);
+    measure_idle(&energy);
+    enum rc rc = run_all(job, settings, subject, &conditions, &single, &offline, &energy, err);
     if (rc == RC_OK && !conditions_stable(&conditions)) {
-        lines_progress(job->lines, 0.1, "the machine's clock drifted: measuring again");
+        lines_progress(job->lines, 0.1, "the machine was not steady: measuring again");
         scenario_sample_release(&single);
         scenario_sample_release(&offline);
-        rc = run_all(job, settings, subject, &conditions, &single, &offline, err);
+        rc = run_all(job, settings, subject, &conditions, &single, &offline, &energy, err);
     }
     if (rc == RC_OK) {
-        rc = report(job, subject, &conditions, &single, &offline, err);
+        rc = report(job, subject, &conditions, &single, &offline, &energy, err);
     }
     if (rc == RC_OK) {
         lines_progress(job->lines, 0.95, "counting");

@@ -181,7 +181,13 @@ for (const [instances, threads] of [[1, 1], [1, 2], [2, 1]]) {
     if (result.counters.available) assert.ok(Object.keys(result.counters.per_inference).length > 0);
     else assert.ok(result.counters.reason.length > 10);
     assert.ok(result.conditions.warmup_runs > 0);
-    assert.equal(typeof result.conditions.stable, 'boolean');
+    const { conditions, energy } = result;
+    assert.equal(conditions.stable, conditions.unstable.length === 0);
+    for (const name of ['wall_ms', 'steal_ms', 'preemptions', 'waits', 'minor_faults', 'major_faults']) assert.ok(conditions[name] >= 0, name);
+    assert.ok(conditions.wall_ms > 0 && conditions.minor_faults > 0);
+    assert.ok(conditions.cpu_mhz ? conditions.cpu_mhz.before > 0 : /clock/.test(conditions.cpu_mhz_absent));
+    if (energy.available) assert.ok(energy.joules >= 0 && energy.inferences > 0);
+    else assert.match(energy.reason, /powercap|read/);
   });
 }
 

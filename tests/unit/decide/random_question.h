@@ -74,6 +74,7 @@ static inline void random_candidate(struct random_question *x, struct rng *r, si
                                       .batch = 1,
                                       .memory_mib =
                                           rng_below(r, 10) ? (float)(10 * (1 + rng_below(r, 6))) : NAN};
+    c->unstable = rng_below(r, 4) ? NULL : "it drifted";
     double per_s = 100 * (1 + rng_below(r, 10)) * (rng_below(r, 3) ? 1 : 1 + 0.05 * rng_uniform(r));
     c->throughput = throughput_exact(per_s);
     if (rng_below(r, 3) == 0) {

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "advisor/decide/explain.h"
 #include "advisor/decide/recommend.h"
 #include "core/stats/binomial.h"
 #include "tests/unit/decide/random_question.h"
@@ -189,6 +190,7 @@ static int slow_compare(const struct random_question *x, const struct slow *s, s
     const struct recommend_candidate *ca = &x->candidates[a], *cb = &x->candidates[b];
     const struct recommend_variant *va = &x->variants[ca->variant], *vb = &x->variants[cb->variant];
     const double keys[][2] = {
+        {ca->unstable != NULL, cb->unstable != NULL},
         {ca->latency.n ? order_or_infinity(ca->latency.points[f].value_us) : INFINITY,
          cb->latency.n ? order_or_infinity(cb->latency.points[f].value_us) : INFINITY},
         {order_or_infinity(ca->memory_mib), order_or_infinity(cb->memory_mib)},
@@ -197,7 +199,7 @@ static int slow_compare(const struct random_question *x, const struct slow *s, s
         {s->cost[a], s->cost[b]},
         {(double)a, (double)b},
     };
-    for (size_t k = 0; k < 6; k++) {
+    for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
         if (keys[k][0] != keys[k][1]) {
             return keys[k][0] < keys[k][1] ? -1 : 1;
         }
@@ -529,6 +531,31 @@ static void a_tie_goes_to_the_faster_one(void **state) {
     recommend_outcome_free(&o);
 }
 
+static void a_tie_goes_to_the_steady_one_and_the_mark_is_told(void **state) {
+    (void)state;
+    struct hand h;
+    struct recommend_outcome o;
+    struct buf text;
+    by_hand(&h, NULL, NULL);
+    h.candidates[1] = candidate(1, 3950, 200); /* in a tie, and faster */
+    h.candidates[1].unstable = "it drifted";
+    assert_int_equal(recommend_decide(&h.q, &o, NULL), RC_OK);
+    assert_int_equal(o.choice, 3);
+    recommend_outcome_free(&o);
+    h.candidates[3].unstable = "it drifted too"; /* none is steady: the faster one, and it says so */
+    assert_int_equal(recommend_decide(&h.q, &o, NULL), RC_OK);
+    assert_int_equal(o.choice, 1);
+    buf_init(&text, 4096);
+    assert_int_equal(explain_summary(&h.q, &o, &text, NULL), RC_OK);
+    assert_non_null(strstr(text.data, "while the machine was not steady (it drifted)"));
+    buf_free(&text);
+    buf_init(&text, 4096);
+    assert_int_equal(explain_candidate(&h.q, &o, 3, &text, NULL), RC_OK);
+    assert_non_null(strstr(text.data, "not steady: it drifted too"));
+    buf_free(&text);
+    recommend_outcome_free(&o);
+}
+
 static void what_costs_more_need_not_be_measured(void **state) {
     (void)state;
     struct hand h;
@@ -757,6 +784,7 @@ int main(void) {
         cmocka_unit_test(recommend_skips_a_variant_below_the_floor),
         cmocka_unit_test(without_a_price_costs_are_machine_hours),
         cmocka_unit_test(a_tie_goes_to_the_faster_one),
+        cmocka_unit_test(a_tie_goes_to_the_steady_one_and_the_mark_is_told),
         cmocka_unit_test(what_costs_more_need_not_be_measured),
         cmocka_unit_test(undecided_without_a_choice_is_its_own_status),
         cmocka_unit_test(when_nothing_qualifies_the_way_out_is_named),

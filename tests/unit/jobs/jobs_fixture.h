@@ -56,10 +56,11 @@ struct fixture {
     char target[64], other_target[64];
     char model[64], dataset[64];
     /* what the made-up worker does */
-    const char *fails;  /* kind:label prefix, "compress:fp16", NULL = nothing */
-    bool crashes;       /* and it crashes instead of saying why */
-    const char *labels; /* "example" */
-    int evaluated;      /* jobs of a kind that were done */
+    const char *fails;    /* kind:label prefix, "compress:fp16", NULL = nothing */
+    bool crashes;         /* and it crashes instead of saying why */
+    const char *labels;   /* "example" */
+    const char *unsteady; /* label prefix of profiles that are marked, NULL = none */
+    int evaluated;        /* jobs of a kind that were done */
     int compressed, profiled, inspected;
     char order[512]; /* labels of the evaluations, in order */
 };
@@ -231,9 +232,13 @@ static inline json_t *made_profile(struct fixture *f, const char *label, const j
     f->profiled++;
     json_t *single = made_scenario(f, "single-stream.bin", us, 1e6 / us, files);
     json_t *offline = made_scenario(f, "offline.bin", us, instances * batch * 1e6 / us, files);
-    return json_pack("{s:{s:o, s:o}, s:f, s:f, s:{s:b, s:s}, s:s}", "scenarios", "single-stream", single,
-                     "offline", offline, "memory_mib", 20.5, "load_ms", 3.0, "counters", "available", 0,
-                     "reason", "none here", "runtime_version", "test 1");
+    bool steady = !f->unsteady || !starts(label, f->unsteady);
+    json_t *why = steady ? json_array() : json_pack("[s, s]", "it drifted", "it was stolen from");
+    return json_pack("{s:{s:o, s:o}, s:f, s:f, s:{s:b, s:s}, s:{s:b, s:f}, s:{s:b, s:o}, s:s}", "scenarios",
+                     "single-stream", single, "offline", offline, "memory_mib", 20.5, "load_ms", 3.0,
+                     "counters", "available", 0, "reason", "none here", "energy", "available", 1,
+                     "per_inference_j", 0.25, "conditions", "stable", (int)steady, "unstable", why,
+                     "runtime_version", "test 1");
 }
 
 static inline json_t *made_compress(struct fixture *f, const char *label, json_t *files) {

@@ -66,6 +66,22 @@ static void new_question_over_the_same_figures_gives_a_new_answer_without_work(v
     json_decref(answer);
 }
 
+static void what_was_not_steady_is_marked_and_kept(void **state) {
+    struct fixture *f = *state;
+    f->unsteady = "int8:static";
+    struct asked a = finished_study(f);
+    json_t *answer = NULL;
+    FINE(answer_get(f->jobs, a.recommendation, &answer, err));
+    const json_t *choice = json_object_get(answer, "choice"), *baseline = json_object_get(answer, "baseline");
+    assert_string_equal(text_at(choice, "recipe"), "int8:static,act=u8");
+    assert_string_equal(text_at(choice, "unstable"), "it drifted; it was stolen from");
+    assert_non_null(strstr(text_at(choice, "reason"), "not steady: it drifted"));
+    assert_non_null(strstr(text_at(answer, "summary"), "not steady (it drifted"));
+    assert_true(json_is_null(json_object_get(baseline, "unstable")));
+    assert_float_equal(json_number_value(json_object_get(choice, "energy_j")), 0.25, 0);
+    json_decref(answer);
+}
+
 static void study_gives_what_a_question_leaves_open(void **state) {
     struct fixture *f = *state;
     struct asked a = finished_study(f);
@@ -255,6 +271,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(stored_answer_never_changes),
         T(new_question_over_the_same_figures_gives_a_new_answer_without_work),
+        T(what_was_not_steady_is_marked_and_kept),
         T(study_gives_what_a_question_leaves_open),
         T(evaluation_that_shows_the_floor_is_used_again),
         T(model_can_be_asked_about_without_a_study),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "core/base/file.h"
 #include "profiler/worker/conditions.h"
 #include "profiler/worker/memory.h"
 
@@ -70,12 +71,73 @@ static void drift_within_the_limit_is_stable(void **state) {
     assert_false(conditions_stable(&c));
 }
 
+static void stolen_time_beyond_the_limit_is_a_mark_with_its_share(void **state) {
+    (void)state;
+    struct conditions c = {.drift_ratio = 1, .wall_ms = 1000, .cpus = 2, .steal_ms = 39};
+    assert_true(conditions_stable(&c));
+    c.steal_ms = 100;
+    assert_false(conditions_stable(&c));
+    c.drift_ratio = 0.95;
+    json_t *json = conditions_json(&c);
+    const json_t *why = json_object_get(json, "unstable");
+    assert_true(json_is_false(json_object_get(json, "stable")));
+    assert_int_equal(json_array_size(why), 2);
+    assert_non_null(strstr(json_string_value(json_array_get(why, 0)), "5.0 % less time"));
+    assert_non_null(strstr(json_string_value(json_array_get(why, 1)), "5.0 % of the time"));
+    json_decref(json);
+}
+
+static void what_happens_to_the_process_is_counted(void **state) {
+    (void)state;
+    enum { PAGES = 256, PAGE = 4096 };
+    struct conditions c;
+    conditions_begin(&c);
+    char *fresh = calloc(PAGES, PAGE);
+    assert_non_null(fresh);
+    for (size_t i = 0; i < PAGES; i++) {
+        ((volatile char *)fresh)[i * PAGE] = 1;
+    }
+    conditions_end(&c);
+    free(fresh);
+    assert_true(c.minor_faults >= 1);
+    assert_true(c.minor_faults < UINT32_MAX && c.major_faults < UINT32_MAX);
+    assert_true(c.preemptions < UINT32_MAX && c.waits < UINT32_MAX);
+    json_t *json = conditions_json(&c);
+    assert_true(json_is_object(json_object_get(json, "cpu_mhz")) ||
+                json_is_string(json_object_get(json, "cpu_mhz_absent")));
+    json_decref(json);
+}
+
+static void the_clock_is_the_mean_of_the_cores_that_tell(void **state) {
+    (void)state;
+    char root[] = "/tmp/pare-cpufreq-XXXXXX", path[256];
+    static const char *const khz[] = {"3000000\n", "2000000\n"};
+    static const unsigned cpus[] = {0, 1, 7};
+    struct err err;
+    assert_non_null(mkdtemp(root));
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/cpu%u/cpufreq", root, i);
+        assert_int_equal(file_make_folder(path, &err), RC_OK);
+        snprintf(path, sizeof(path), "%s/cpu%u/cpufreq/scaling_cur_freq", root, i);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fputs(khz[i], f);
+        fclose(f);
+    }
+    assert_float_equal(conditions_mhz(root, cpus, 3), 2500, 1e-9);
+    assert_float_equal(conditions_mhz(root, cpus + 2, 1), 0, 0);
+    assert_int_equal(file_remove_tree(root, &err), RC_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steal_is_the_eighth_column),
         cmocka_unit_test(memory_is_read_in_kib),
         cmocka_unit_test(a_peak_that_is_gone_is_still_seen),
         cmocka_unit_test(drift_within_the_limit_is_stable),
+        cmocka_unit_test(stolen_time_beyond_the_limit_is_a_mark_with_its_share),
+        cmocka_unit_test(what_happens_to_the_process_is_counted),
+        cmocka_unit_test(the_clock_is_the_mean_of_the_cores_that_tell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
