@@ -7,10 +7,10 @@
 
 #include "core/recipes/option_value.h"
 
+/* Counts what does not fit any more, but does not write it. */
 static void append(char text[RECIPE_TEXT_SIZE], size_t *used, const char *a, const char *b) {
-    int n = snprintf(text + *used, RECIPE_TEXT_SIZE - *used, "%s%s", a, b);
-    *used += (size_t)n;
-    assert(*used < RECIPE_TEXT_SIZE); /* two steps at most (stages), each far below half of it */
+    size_t at = *used < RECIPE_TEXT_SIZE ? *used : RECIPE_TEXT_SIZE - 1;
+    *used += (size_t)snprintf(text + at, RECIPE_TEXT_SIZE - at, "%s%s", a, b);
 }
 
 static void append_step(const struct recipe_step *s, char text[RECIPE_TEXT_SIZE], size_t *used) {
@@ -33,13 +33,25 @@ static void append_step(const struct recipe_step *s, char text[RECIPE_TEXT_SIZE]
     }
 }
 
-void recipe_canonical(const struct recipe *r, char text[RECIPE_TEXT_SIZE]) {
+static size_t write_canonical(const struct recipe *r, char text[RECIPE_TEXT_SIZE]) {
     size_t used = 0;
     text[0] = '\0';
     for (size_t i = 0; i < r->n_steps; i++) {
         append(text, &used, i ? "+" : "", "");
         append_step(&r->steps[i], text, &used);
     }
+    return used;
+}
+
+size_t recipe_canonical_length(const struct recipe *r) {
+    char text[RECIPE_TEXT_SIZE];
+    return write_canonical(r, text);
+}
+
+void recipe_canonical(const struct recipe *r, char text[RECIPE_TEXT_SIZE]) {
+    size_t used = write_canonical(r, text);
+    assert(used < RECIPE_TEXT_SIZE); /* the parser refuses longer ones */
+    (void)used;
 }
 
 enum rc recipe_canonicalise(const char *text, enum model_family family, char canonical[RECIPE_TEXT_SIZE],
@@ -69,7 +81,7 @@ const char *recipe_baseline(enum model_family family) {
 }
 
 bool recipe_is_baseline(const struct recipe *r) {
-    return r->n_steps == 1 && r->steps[0].descriptor->stage == 0;
+    return r->n_steps == 1 && r->steps[0].descriptor->place == PLACE_ALONE;
 }
 
 static bool find_option(const struct compressor_desc *d, const char *name, size_t *ret) {

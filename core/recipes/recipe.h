@@ -36,6 +36,19 @@ struct option_desc {
 
 enum recipe_needs { NEEDS_NOTHING = 0, NEEDS_CALIBRATION = 1 };
 
+/* Where a step stands in a recipe: steps come in this order, at most one of each kind. First what makes the
+ * model smaller, so that the rest works on what is left; then what prepares its numbers; last their type. */
+enum recipe_place {
+    PLACE_ALONE,     /* the baseline: changes nothing, so it stands alone */
+    PLACE_LAYERS,    /* takes whole layers out */
+    PLACE_CHANNELS,  /* takes channels, hidden units and heads out */
+    PLACE_RANK,      /* two thin matrices for a wide one */
+    PLACE_SPARSE,    /* makes weights zero */
+    PLACE_EQUALIZE,  /* scales moved between layers, for the weights' sake */
+    PLACE_SMOOTH,    /* scales moved between activations and weights */
+    PLACE_PRECISION, /* fewer bits */
+};
+
 struct compressor_desc {
     const char *name;                  /* "int8:static" */
     unsigned families;                 /* bits of enum model_family */
@@ -44,7 +57,9 @@ struct compressor_desc {
     size_t n_options;
     unsigned needs;               /* bits of enum recipe_needs, whatever the options */
     const char *calibration_flag; /* the flag that makes it need calibration; NULL when there is none */
-    int stage; /* 0 baseline (stands alone), 1 prune, 2 precision: steps come in this order, one of each */
+    enum recipe_place place;
+    const char *const *leads_to; /* names of which one must come later in the recipe, because alone this step
+                                    gives nothing; NULL: none need to */
 };
 
 /* Every descriptor, in the order in which they are listed to people. */
@@ -77,6 +92,8 @@ MUST_USE enum rc recipe_parse(const char *text, enum model_family family, struct
 /* The canonical form, the identity of a recipe: options sorted by name, defaults dropped (except
  * always_written ones), numbers in their shortest form. Parsing it gives the same recipe. */
 void recipe_canonical(const struct recipe *r, char text[RECIPE_TEXT_SIZE]);
+/* Its length without the NUL; recipe_parse gives no recipe for which that is RECIPE_TEXT_SIZE or more. */
+size_t recipe_canonical_length(const struct recipe *r);
 
 /* Parse and canonicalise in one. */
 MUST_USE enum rc recipe_canonicalise(const char *text, enum model_family family,

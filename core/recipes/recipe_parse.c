@@ -232,19 +232,52 @@ static enum rc check_order(const struct compressor_desc *before, const struct co
     if (before == d) {
         return err_set(err, RC_INPUT, "%s is there twice", d->name);
     }
-    if (before->stage == 0 || d->stage == 0) {
+    if (before->place == PLACE_ALONE || d->place == PLACE_ALONE) {
         return err_set(err, RC_INPUT, "%s stands alone: it changes nothing, so leave it out of the recipe",
-                       before->stage == 0 ? before->name : d->name);
+                       before->place == PLACE_ALONE ? before->name : d->name);
     }
-    if (before->stage == d->stage) {
+    if (before->place == d->place) {
         return err_set(err, RC_INPUT, "%s and %s do the same kind of thing: choose one", before->name,
                        d->name);
     }
-    if (before->stage > d->stage) {
+    if (before->place > d->place) {
         return err_set(err, RC_INPUT, "%s must come before %s: write %s+%s", d->name, before->name, d->name,
                        before->name);
     }
     return RC_OK;
+}
+
+static bool comes_later(const struct recipe *r, size_t after, const char *const *names) {
+    for (size_t i = after + 1; i < r->n_steps; i++) {
+        for (const char *const *name = names; *name; name++) {
+            if (strcmp(r->steps[i].descriptor->name, *name) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* What only prepares for another step needs that step. */
+static enum rc check_leads(const struct recipe *r, struct err *err) {
+    for (size_t i = 0; i < r->n_steps; i++) {
+        const struct compressor_desc *d = r->steps[i].descriptor;
+        if (d->leads_to && !comes_later(r, i, d->leads_to)) {
+            char list[LIST_SIZE];
+            join(d->leads_to, list);
+            return err_set(err, RC_INPUT, "%s only prepares for another step; put one of these behind it: %s",
+                           d->name, list);
+        }
+    }
+    return RC_OK;
+}
+
+/* The canonical form may be longer than the text: options that are always written. */
+static enum rc check_length(const struct recipe *r, struct err *err) {
+    return recipe_canonical_length(r) < RECIPE_TEXT_SIZE
+               ? RC_OK
+               : err_set(err, RC_INPUT, "the recipe is longer than %d characters in its full form",
+                         RECIPE_TEXT_SIZE - 1);
 }
 
 static enum rc check_text(const char *text, struct err *err) {
@@ -292,6 +325,8 @@ enum rc recipe_parse(const char *text, enum model_family family, struct recipe *
             r.n_steps++;
         }
     }
+    rc = rc != RC_OK ? rc : check_leads(&r, err);
+    rc = rc != RC_OK ? rc : check_length(&r, err);
     if (rc == RC_OK) {
         *ret = r;
     }
