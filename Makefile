@@ -12,7 +12,7 @@ help:
 	@echo "make build      build/bin/pare and build/bin/pare-worker"
 	@echo "make run        serve on http://127.0.0.1:7878 with a local agent; data in ./demo-data"
 	@echo "make install    both programs, their libraries and a systemd unit (PREFIX=/usr/local)"
-	@echo "make bench-NAME a benchmark of tests/bench: compress, gguf, decide, ...; make fuzz runs the fuzz targets"
+	@echo "make bench-NAME a benchmark of tests/bench: compress, accuracy, gguf, decide, ...; make fuzz runs the fuzz targets"
 
 packages:
 	@bash scripts/install-packages.sh build

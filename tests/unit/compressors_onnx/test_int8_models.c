@@ -1,6 +1,6 @@
 /* The accuracy that 8 bits must keep on real trained models. The committed example runs wherever Debian's
  * Fashion-MNIST is installed; the others need PARE_MODELS (default ../shared). Subsets keep this short;
- * bench_compress prints the whole table. */
+ * bench_accuracy prints the whole table. */
 #include <unistd.h>
 
 #include "compressors/onnx/graph.h"

@@ -1,11 +1,9 @@
-/* bench_compress.c -- what 8-bit quantization makes of the models in ../shared (or PARE_MODELS): accuracy,
- * milliseconds at batch 1, seconds to make and bytes, beside the figures of ONNX Runtime's own Python
- * quantizers.
+/* bench_accuracy.c -- what recipes make of the models in ../shared (or PARE_MODELS): accuracy, milliseconds
+ * at batch 1, bytes and seconds to make, beside the figures of ONNX Runtime's own Python quantizers.
  *
- *   bench_compress [MODEL [RECIPE...]]      BENCH_EVAL=n evaluates the first n examples only, BENCH_THREADS=n
- * (default 2)
- *   FASHION_MNIST=folder  BENCH_VERBOSE=1 lists what was changed  BENCH_OPTIMIZED=file keeps the graph as the
- * runtime optimised it
+ *   bench_accuracy [MODEL [RECIPE...]]      BENCH_EVAL=n evaluates the first n examples only, BENCH_THREADS=n
+ * (default 2), FASHION_MNIST=folder, BENCH_OUT=folder for the artifacts, BENCH_VERBOSE=1 lists what was
+ * changed, BENCH_OPTIMIZED=file keeps the graph as the runtime optimised it
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,9 +11,6 @@
 #include <string.h>
 
 #include "compressors/compressor.h"
-#include "compressors/onnx/graph.h"
-#include "compressors/onnx/int8_dynamic.h"
-#include "compressors/onnx/int8_static.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/recipes/recipe.h"
@@ -124,50 +119,45 @@ static void print_record(const struct record *r) {
 }
 
 /* Returns seconds, reading and writing the model included; the calibration data is in memory before, as it
- * was for the peer. */
-static double compress(const char *in, const char *out, const char *text, const struct subject *subject) {
+ * was for the peer. The artifact is `folder`/model.onnx. */
+static double compress(const char *in, const char *folder, const char *text, struct dataset *calibration) {
     struct err err;
     struct recipe recipe;
+    struct compress_result result;
+    const struct compress_file file = {"model.onnx", in};
     if (recipe_parse(text, FAMILY_ONNX, &recipe, &err)) {
         die(text, &err);
     }
-    struct compress_file file = {"model.onnx", in};
-    struct record record;
-    struct compress_job job = {.threads = (uint32_t)setting("BENCH_THREADS", 2), .record = &record};
-    record_init(&record);
-    bool is_static = strncmp(text, "int8:static", 11) == 0;
-    if (is_static) {
-        job.calibration = open_data(subject->data, true);
+    const struct compress_request request = {.recipe = &recipe,
+                                             .files = &file,
+                                             .file_count = 1,
+                                             .main_path = "model.onnx",
+                                             .out_folder = folder,
+                                             .calibration = calibration,
+                                             .threads = (uint32_t)setting("BENCH_THREADS", 2)};
+    if (compressors_run(&request, &result, &err)) {
+        printf("  %-32s refused: %s\n", text, err.text);
+        return -1;
     }
-    uint64_t start = clock_mono_ns();
-    if (graph_load(&file, 1, "model.onnx", &job.graph, &err)) {
-        die(in, &err);
-    }
-    compress_fn *technique = is_static ? int8_static_compress : int8_dynamic_compress;
-    if (technique(&job, &recipe.steps[0], &err)) {
-        die(text, &err);
-    }
-    char *data = NULL;
-    size_t size = 0;
-    if (graph_pack(job.graph, &data, &size, &err) || file_write(out, data, size, 0644, &err)) {
-        die(out, &err);
-    }
-    double seconds = (double)(clock_mono_ns() - start) / 1e9;
-    print_record(&record);
-    free(data);
-    graph_free(job.graph);
-    dataset_free(job.calibration);
-    record_release(&record);
+    print_record(&result.record);
+    double seconds = result.seconds;
+    compress_result_release(&result);
     return seconds;
 }
 
 static void bench(struct onnxruntime *r, const struct subject *s, const char *const *recipes, size_t count) {
     char path[PATH_SIZE];
     char out[PATH_SIZE];
-    const char *folder = getenv("BENCH_OUT");
+    const char *root = getenv("BENCH_OUT");
+    char folder[PATH_SIZE];
     snprintf(path, sizeof(path), "%s/models/%s.onnx", models_folder(), s->name);
-    snprintf(out, sizeof(out), "%s/bench-compress-%s.onnx", folder ? folder : "/tmp", s->name);
-    struct dataset *d = open_data(s->data, false);
+    snprintf(folder, sizeof(folder), "%s/bench-accuracy-XXXXXX", root ? root : "/tmp");
+    if (!mkdtemp(folder)) {
+        perror(folder);
+        exit(1);
+    }
+    snprintf(out, sizeof(out), "%.900s/model.onnx", folder);
+    struct dataset *d = open_data(s->data, false), *calibration = open_data(s->data, true);
     bool bound = false;
     printf("%s\n  peer (1.30, 2 threads of a Xeon): %s\n", s->name, s->peer);
     for (size_t i = 0; i < count; i++) {
@@ -175,10 +165,19 @@ static void bench(struct onnxruntime *r, const struct subject *s, const char *co
             measure(r, path, recipes[i], 0, d, &bound, getenv("BENCH_OPTIMIZED"));
             continue;
         }
-        double seconds = compress(path, out, recipes[i], s);
-        measure(r, out, recipes[i], seconds, d, &bound, getenv("BENCH_OPTIMIZED"));
+        double seconds = compress(path, folder, recipes[i], calibration);
+        if (seconds >= 0) {
+            measure(r, out, recipes[i], seconds, d, &bound, getenv("BENCH_OPTIMIZED"));
+        }
     }
+    dataset_free(calibration);
     dataset_free(d);
+    if (!root) {
+        struct err err;
+        if (file_remove_tree(folder, &err)) {
+            die(folder, &err);
+        }
+    }
 }
 
 int main(int argc, char **argv) {

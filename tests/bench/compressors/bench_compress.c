@@ -1,0 +1,273 @@
+/* bench_compress.c -- how long each technique takes, with one thread and with all, in seconds and in GB/s of
+ * float32 weights, beside the speed at which this machine copies memory.
+ *
+ *   bench_compress [MODEL [RECIPE...]]      models of PARE_MODELS (default ../shared); all of them by
+ * default, and every step that has a descriptor with its default options. BENCH_THREADS=n (default: all
+ * cores).
+ *
+ * Time is that of the recipe's steps alone: reading and writing the model is not counted, the calibration
+ * data is in memory. The second table has the inner loops by themselves, on an array that no cache holds:
+ * those that are bound by memory are to be compared with the copy. */
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compressors/compressor.h"
+#include "compressors/onnx/graph.h"
+#include "compressors/onnx/int4_pack.h"
+#include "compressors/onnx/int8_weights.h"
+#include "compressors/onnx/prune_magnitude.h"
+#include "core/base/clock.h"
+#include "core/recipes/recipe.h"
+#include "core/recipes/record.h"
+#include "tests/support/onnx_accuracy.h"
+
+enum { PATH_SIZE = 1024, REPEATS = 3, THREADS_MAX = 64, ROWS = 4096, COLUMNS = 8192 };
+
+static const double slow_seconds = 2; /* what takes longer is run once */
+
+static uint32_t all_threads(void) {
+    const char *text = getenv("BENCH_THREADS");
+    long n = text ? strtol(text, NULL, 10) : sysconf(_SC_NPROCESSORS_ONLN);
+    return (uint32_t)(n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : n);
+}
+
+static double seconds_since(uint64_t start_ns) {
+    return (double)(clock_mono_ns() - start_ns) / 1e9;
+}
+
+/* --- loops over a large array, each thread on its own rows --- */
+
+struct slice {
+    const float *w; /* [rows, COLUMNS] */
+    size_t rows;
+    void *out; /* room for as much as w */
+};
+
+/* The scalar argument is the whole work of one thread. */
+typedef void loop_fn(const struct slice *s);
+
+static void copy_loop(const struct slice *s) {
+    memcpy(s->out, s->w, s->rows * COLUMNS * sizeof(float));
+}
+
+static void int8_loop(const struct slice *s) {
+    struct int8_view view = {1, s->rows, COLUMNS};
+    struct err err;
+    float *scales = calloc(s->rows, sizeof(*scales));
+    if (!scales || int8_weights_scales(s->w, view, scales, &err)) {
+        die("int8", &err);
+    }
+    int8_weights_quantize(s->w, view, scales, s->out);
+    free(scales);
+}
+
+static void int4_loop(const struct slice *s) {
+    const struct int4_matrix m = {s->w, s->rows, COLUMNS, COLUMNS, 1, 1};
+    struct int4_packed p;
+    struct err err;
+    if (int4_pack(&m, 32, INT4_ASYMMETRIC, &p, &err)) {
+        die("int4", &err);
+    }
+    int4_release(&p);
+}
+
+static void prune_loop(const struct slice *s) {
+    size_t zeros;
+    struct err err;
+    memcpy(s->out, s->w, s->rows * COLUMNS * sizeof(float));
+    if (prune_magnitude_values(s->out, s->rows * COLUMNS, 0.5, &zeros, &err)) {
+        die("prune", &err);
+    }
+}
+
+/* Other techniques add their inner loop here. */
+static const struct {
+    const char *name;
+    loop_fn *run;
+} loops[] = {
+    {"memory copy", copy_loop},
+    {"int8 scales and rounding", int8_loop},
+    {"int4 packing", int4_loop},
+    {"prune:magnitude", prune_loop},
+};
+
+struct thread {
+    pthread_t id;
+    loop_fn *run;
+    struct slice slice;
+};
+
+static void *on_thread(void *arg) {
+    struct thread *t = arg;
+    t->run(&t->slice);
+    return NULL;
+}
+
+static double time_loop(loop_fn *run, const float *w, float *out, uint32_t threads) {
+    struct thread all[THREADS_MAX];
+    double best = INFINITY;
+    for (int repeat = 0; repeat < REPEATS; repeat++) {
+        uint64_t start = clock_mono_ns();
+        for (uint32_t i = 0; i < threads; i++) {
+            size_t first = (size_t)ROWS * i / threads, end = (size_t)ROWS * (i + 1) / threads;
+            all[i].run = run;
+            all[i].slice = (struct slice){w + first * COLUMNS, end - first, out + first * COLUMNS};
+            if (pthread_create(&all[i].id, NULL, on_thread, &all[i]) != 0) {
+                abort();
+            }
+        }
+        for (uint32_t i = 0; i < threads; i++) {
+            pthread_join(all[i].id, NULL);
+        }
+        best = fmin(best, seconds_since(start));
+    }
+    return best;
+}
+
+static void bench_loops(void) {
+    size_t count = (size_t)ROWS * COLUMNS;
+    double bytes = (double)count * sizeof(float), copy[2] = {0, 0};
+    float *w = malloc(count * sizeof(*w)), *out = malloc(count * sizeof(*out));
+    uint32_t seed = 1, threads[2] = {1, all_threads()};
+    if (!w || !out) {
+        abort();
+    }
+    for (size_t i = 0; i < count; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        w[i] = (float)(int32_t)seed / 2147483648.0F;
+    }
+    memset(out, 1, count * sizeof(*out));
+    printf("%-28s %15s %18s   (part of the copy's speed)\n", "loop over 128 MiB of weights", "1 thread",
+           "all threads");
+    for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
+        printf("%-28s", loops[i].name);
+        for (int k = 0; k < 2; k++) {
+            double rate = bytes / time_loop(loops[i].run, w, out, threads[k]) / 1e9;
+            copy[k] = i == 0 ? rate : copy[k];
+            printf(" %7.2f GB/s %.2f", rate, rate / copy[k]);
+        }
+        printf("\n");
+    }
+    free(w);
+    free(out);
+}
+
+/* --- whole steps on the reference models --- */
+
+struct subject {
+    const char *name, *data; /* data: stem of the npz files; NULL: Fashion-MNIST */
+};
+
+static const struct subject subjects[] = {
+    {"fmnist-resnet-thin", NULL}, {"fmnist-vgg", NULL},   {"fmnist-resnet", NULL},
+    {"sst2-bert", "sst2-bert"},   {"docs-lm", "docs-lm"},
+};
+
+static uint64_t weight_bytes(const struct graph *g) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < graph_value_count(g); i++) {
+        const struct graph_value *v = graph_value_at(g, i);
+        size_t count;
+        struct err err;
+        if (v->initializer && v->initializer->data_type == GRAPH_FLOAT32 &&
+            graph_tensor_count(v->initializer, &count, &err) == RC_OK) {
+            bytes += count * sizeof(float);
+        }
+    }
+    return bytes;
+}
+
+/* Seconds of all steps on a fresh graph; negative when the recipe is refused: the reason is in *err. */
+static double run_steps(const char *path, const struct recipe *recipe, struct dataset *calibration,
+                        uint32_t threads, uint64_t *bytes, struct err *err) {
+    const struct compress_file file = {"model.onnx", path};
+    struct record record;
+    struct compress_job job = {.calibration = calibration, .threads = threads, .record = &record};
+    record_init(&record);
+    if (graph_load(&file, 1, "model.onnx", &job.graph, err)) {
+        die(path, err);
+    }
+    (void)graph_close_initializers(job.graph);
+    *bytes = weight_bytes(job.graph);
+    enum rc rc = RC_OK;
+    uint64_t start = clock_mono_ns();
+    for (size_t i = 0; i < recipe->n_steps && rc == RC_OK; i++) {
+        rc = compressors_find(recipe->steps[i].descriptor->name)(&job, &recipe->steps[i], err);
+    }
+    double seconds = rc == RC_OK ? seconds_since(start) : -1;
+    graph_free(job.graph);
+    record_release(&record);
+    return seconds;
+}
+
+static void bench_recipe(const char *path, const char *text, struct dataset *calibration) {
+    struct recipe recipe;
+    struct err err;
+    uint64_t bytes = 0;
+    uint32_t threads[2] = {1, all_threads()};
+    if (recipe_parse(text, FAMILY_ONNX, &recipe, &err)) {
+        die(text, &err);
+    }
+    printf("  %-34s", text);
+    for (int k = 0; k < 2; k++) {
+        double best = INFINITY;
+        for (int repeat = 0; repeat < REPEATS && (repeat == 0 || best < slow_seconds); repeat++) {
+            double seconds = run_steps(path, &recipe, calibration, threads[k], &bytes, &err);
+            if (seconds < 0) {
+                printf(" refused: %s\n", err.text);
+                return;
+            }
+            best = fmin(best, seconds);
+        }
+        printf(" %8.3f s %7.3f GB/s", best, (double)bytes / best / 1e9);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+/* Every step by itself; one that only prepares for another, with that. */
+static void bench_every_step(const char *path, struct dataset *calibration) {
+    size_t count;
+    const struct compressor_desc *all = recipe_descriptors(&count);
+    for (size_t i = 0; i < count; i++) {
+        char text[RECIPE_TEXT_SIZE];
+        if (!(all[i].families & FAMILY_ONNX) || all[i].place == PLACE_ALONE) {
+            continue;
+        }
+        snprintf(text, sizeof(text), "%s%s%s", all[i].name, all[i].leads_to ? "+" : "",
+                 all[i].leads_to ? all[i].leads_to[0] : "");
+        bench_recipe(path, text, calibration);
+    }
+}
+
+static void bench_model(const struct subject *s, char **recipes, int count) {
+    char path[PATH_SIZE];
+    snprintf(path, sizeof(path), "%s/models/%s.onnx", models_folder(), s->name);
+    if (access(path, R_OK) != 0) {
+        printf("skipped: %s is not here\n", path);
+        return;
+    }
+    struct dataset *calibration = open_data(s->data, true);
+    printf("%s  (1 thread, then %u)\n", s->name, all_threads());
+    if (count == 0) {
+        bench_every_step(path, calibration);
+    }
+    for (int i = 0; i < count; i++) {
+        bench_recipe(path, recipes[i], calibration);
+    }
+    dataset_free(calibration);
+}
+
+int main(int argc, char **argv) {
+    for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
+        if (argc < 2 || strcmp(argv[1], "all") == 0 || strcmp(argv[1], subjects[i].name) == 0) {
+            bench_model(&subjects[i], argv + 2, argc > 2 ? argc - 2 : 0);
+        }
+    }
+    bench_loops();
+    return 0;
+}
