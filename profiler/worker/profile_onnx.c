@@ -12,6 +12,7 @@
 #include "core/formats/onnx_header.h"
 #include "profiler/worker/feeds.h"
 #include "profiler/worker/opened_model.h"
+#include "profiler/worker/operators.h"
 #include "profiler/worker/profile.h"
 
 enum { POOL_BATCHES = 64 };
@@ -163,6 +164,37 @@ static enum rc open_all(struct worker_job *job, struct onnx_subject *s,
     return rc;
 }
 
+static void close_all(struct onnx_subject *s) {
+    for (size_t i = 0; i < PROFILE_MAX_INSTANCES; i++) {
+        onnxruntime_binding_free(s->instances[i].binding);
+        feeds_release(&s->instances[i].feeds);
+        opened_model_close(&s->instances[i].model);
+        s->instances[i] = (struct onnx_instance){0};
+    }
+}
+
+/* One instance alone, on the cores of the first. */
+static enum rc measure_operators(struct worker_job *job, struct onnx_subject *s,
+                                 const struct profile_settings *settings, struct err *err) {
+    const struct operators_opts opts = {.model = &job->spec->model,
+                                        .inputs = s->pool.batches[0].tensors,
+                                        .threads = settings->threads,
+                                        .batch = settings->batch};
+    cpu_set_t allowed, mine;
+    bool known = sched_getaffinity(0, sizeof(allowed), &allowed) == 0;
+    if (known) {
+        profile_cores(&allowed, settings->threads, 0, &mine);
+        known = sched_setaffinity(0, sizeof(mine), &mine) == 0;
+    }
+    lines_progress(job->lines, 0.97, "timing operators");
+    json_t *operators = operators_measure(s->runtime, &opts);
+    if (known && sched_setaffinity(0, sizeof(allowed), &allowed) != 0) {
+        json_decref(operators);
+        return err_set(err, RC_INTERNAL, "the worker cannot go back to all its cores");
+    }
+    return worker_job_set(job, "operators", operators, err);
+}
+
 enum rc profile_onnx(struct worker_job *job, const struct profile_settings *settings, struct err *err) {
     struct onnx_subject *s = calloc(1, sizeof(*s));
     if (!s) {
@@ -175,10 +207,9 @@ enum rc profile_onnx(struct worker_job *job, const struct profile_settings *sett
     if (rc == RC_OK && (rc = open_all(job, s, settings, err)) == RC_OK) {
         rc = profile_measure(job, settings, &s->subject, err);
     }
-    for (size_t i = 0; i < PROFILE_MAX_INSTANCES; i++) {
-        onnxruntime_binding_free(s->instances[i].binding);
-        feeds_release(&s->instances[i].feeds);
-        opened_model_close(&s->instances[i].model);
+    close_all(s);
+    if (rc == RC_OK) {
+        rc = measure_operators(job, s, settings, err);
     }
     for (size_t i = 0; i < s->pool.count; i++) {
         feeds_release(&s->pool.batches[i]);

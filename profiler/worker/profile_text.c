@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/clock.h"
+#include "profiler/worker/operators.h"
 #include "profiler/worker/profile.h"
 #include "runtimes/llama_lm.h"
 #include "runtimes/llama_speed.h"
@@ -119,6 +120,10 @@ enum rc profile_text(struct worker_job *job, const struct profile_settings *sett
     if (rc == RC_OK && (rc = prompt_rate(s, &rate, err)) == RC_OK &&
         (rc = profile_measure(job, settings, &s->subject, err)) == RC_OK) {
         rc = add_prompt_rate(job, s->subject.count, rate, err);
+    }
+    if (rc == RC_OK) {
+        rc = worker_job_set(job, "operators", operators_unavailable("libllama does not time its operators"),
+                            err);
     }
     for (size_t i = PROFILE_MAX_INSTANCES; i-- > 0;) { /* the weights belong to the first */
         llama_lm_free(s->instances[i].lm);

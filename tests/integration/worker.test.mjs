@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync, truncateSync, copyFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync, truncateSync, copyFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 
@@ -190,6 +190,22 @@ for (const [instances, threads] of [[1, 1], [1, 2], [2, 1]]) {
     else assert.match(energy.reason, /powercap|read/);
   });
 }
+
+test('profile tells where the time goes, with the work of each operator', withImages, async (t) => {
+  const { result, folder } = await good(t, { kind: 'profile', model: onnx(RESNET), dataset: images(), runtime: { instances: 1, threads: 1, batch: 2 }, time_limit_s: 0.2, min_samples: 10 });
+  const { operators } = result;
+  assert.equal(operators.available, true, operators.reason);
+  assert.equal(operators.provenance, 'measured');
+  const conv = operators.types.find((k) => k.op === 'Conv');
+  assert.equal(conv.dtype, 'float32');
+  assert.equal(conv.calls, 15);
+  assert.ok(conv.macs > 2 * 80e6 && conv.macs < 2 * 81e6, `80.5 M multiplications an image, not ${conv.macs / 2}`);
+  assert.ok(conv.bytes > conv.weight_bytes && conv.weight_bytes > 2.7e6);
+  assert.ok(Math.abs(operators.types.reduce((sum, k) => sum + k.share, 0) - 1) < 0.01);
+  assert.equal(operators.types.find((k) => k.op === 'Flatten').macs, 0);
+  for (const node of operators.top) assert.ok(node.node && node.us >= 0);
+  assert.ok(!readdirSync(folder).some((name) => name.startsWith('operators')), 'its own files are gone');
+});
 
 test('profile refuses more threads than there are cores', withImages, async (t) => {
   await bad(t, { kind: 'profile', model: onnx(RESNET), dataset: images(), runtime: { instances: 200, threads: 1000, batch: 1 } },
