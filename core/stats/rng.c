@@ -1,5 +1,8 @@
 #include "core/stats/rng.h"
 
+#include <assert.h>
+#include <math.h>
+
 static uint64_t splitmix(uint64_t *x) {
     uint64_t z = (*x += UINT64_C(0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -43,4 +46,32 @@ uint32_t rng_below(struct rng *r, uint32_t limit) {
 
 double rng_uniform(struct rng *r) {
     return (double)(rng_next(r) >> 11) * 0x1p-53;
+}
+
+double rng_normal(struct rng *r) {
+    for (;;) {
+        double u = 2 * rng_uniform(r) - 1, v = 2 * rng_uniform(r) - 1, s = u * u + v * v;
+        if (s > 0 && s < 1) {
+            return u * sqrt(-2 * log(s) / s);
+        }
+    }
+}
+
+double rng_exponential(struct rng *r) {
+    return -log1p(-rng_uniform(r));
+}
+
+double rng_gamma(struct rng *r, double shape) {
+    assert(shape >= 1);
+    double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
+    for (;;) {
+        double x = rng_normal(r), root = 1 + c * x;
+        if (root <= 0) {
+            continue;
+        }
+        double v = root * root * root, u = 1 - rng_uniform(r); /* never 0 */
+        if (log(u) < 0.5 * x * x + d * (1 - v + log(v))) {
+            return d * v;
+        }
+    }
 }

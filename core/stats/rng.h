@@ -17,3 +17,10 @@ uint32_t rng_below(struct rng *r, uint32_t limit);
 
 /* Uniform in the half-open interval [0, 1), 53 bits. */
 double rng_uniform(struct rng *r);
+
+/* Standard normal (Marsaglia's polar method 1964), and exponential with mean 1. */
+double rng_normal(struct rng *r);
+double rng_exponential(struct rng *r);
+
+/* Gamma of the given shape (at least 1) and scale 1 (Marsaglia and Tsang 2000). */
+double rng_gamma(struct rng *r, double shape);

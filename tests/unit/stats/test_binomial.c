@@ -33,6 +33,7 @@ static void min_n_matches_mlperf_early_stopping(void **state) {
     assert_int_equal(binomial_min_n(2, 0.99, 0.99), 838);
     assert_int_equal(binomial_min_n(0, 0.999, 0.99), 4603);
     assert_int_equal(binomial_min_n(1, 0.999, 0.99), 6636);
+    assert_int_equal(binomial_min_n(2, 0.999, 0.99), 8403);
     assert_int_equal(binomial_min_n(1, 0.999, 0.95), 4742);
 }
 

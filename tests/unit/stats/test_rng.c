@@ -59,12 +59,40 @@ static void rng_uniform_stays_in_the_unit_interval(void **state) {
     assert_true(fabs(sum / 100000 - 0.5) < 0.004);
 }
 
+/* Mean, variance and a tail of n draws, within 5 standard deviations of what they should be. */
+static void rng_distributions_have_their_moments(void **state) {
+    (void)state;
+    enum { N = 200000 };
+    struct rng r;
+    double normal = 0, squares = 0, exponential = 0, gamma = 0, gamma_squares = 0;
+    int tail = 0, late = 0;
+    rng_seed(&r, 21);
+    for (int i = 0; i < N; i++) {
+        double z = rng_normal(&r), e = rng_exponential(&r), g = rng_gamma(&r, 2.5);
+        normal += z / N;
+        squares += z * z / N;
+        tail += z > 1.6448536269514722;
+        exponential += e / N;
+        late += e > 2.302585092994046;
+        gamma += g / N;
+        gamma_squares += g * g / N;
+        assert_true(e >= 0 && g > 0);
+    }
+    assert_true(fabs(normal) < 5 / sqrt(N) && fabs(squares - 1) < 5 * sqrt(2.0 / N));
+    assert_in_range(tail, N / 20 - 490, N / 20 + 490);
+    assert_true(fabs(exponential - 1) < 5 / sqrt(N));
+    assert_in_range(late, N / 10 - 670, N / 10 + 670);
+    assert_true(fabs(gamma - 2.5) < 5 * sqrt(2.5 / N));
+    assert_true(fabs(gamma_squares - gamma * gamma - 2.5) < 0.1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rng_matches_xoshiro256starstar),
         cmocka_unit_test(rng_seed_is_splitmix64),
         cmocka_unit_test(rng_below_is_even_over_its_range),
         cmocka_unit_test(rng_uniform_stays_in_the_unit_interval),
+        cmocka_unit_test(rng_distributions_have_their_moments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
