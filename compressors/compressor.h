@@ -38,6 +38,8 @@ struct compress_job {
     void (*on_progress)(void *user, double fraction, const char *text);
     void *user;
 
+    bool smoothed; /* an earlier step chose the scales of activations: later ones leave them as they are */
+
     struct record *record; /* filled by the steps; never NULL */
 };
 

@@ -12,6 +12,7 @@
 #include "compressors/onnx/int8_dynamic.h"
 #include "compressors/onnx/int8_static.h"
 #include "compressors/onnx/prune_magnitude.h"
+#include "compressors/onnx/smoothquant.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/recipes/recipe.h"
@@ -71,6 +72,7 @@ static const struct {
     {"int8:dynamic", int8_dynamic_compress},
     {"int8:static", int8_static_compress},
     {"int4", int4_compress},
+    {"smoothquant", smoothquant_compress},
     {"prune:magnitude", prune_magnitude_compress},
     {"original", keep_gguf},
     {"Q8_0", gguf_quantize_compress},

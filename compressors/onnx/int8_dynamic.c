@@ -243,15 +243,8 @@ enum rc int8_dynamic_compress(struct compress_job *job, const struct recipe_step
     struct int8_plan plan = {0};
     struct dynamic d = {.g = job->graph, .record = job->record, .plan = &plan};
     (void)step; /* it has no options */
-    enum rc rc = pass_fold_constants(job->graph, NULL, err);
+    enum rc rc = int8_plan_prepare(job->graph, err);
     if (!rc) {
-        rc = pass_fold_batchnorm(job->graph, NULL, err);
-    }
-    if (!rc) {
-        rc = graph_sort(job->graph, err);
-    }
-    if (!rc) {
-        graph_infer_types(job->graph);
         rc = int8_plan_make(job->graph, &ban, job->record, &plan, err);
     }
     if (!rc && plan.op_count == 0) {

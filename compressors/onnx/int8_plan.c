@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compressors/onnx/passes.h"
+
 /* Products of 8-bit values are summed in 32 bits: 2^31 / (255 * 127) terms fit. */
 enum { SUM_MAX = 66000 };
 
@@ -305,6 +307,20 @@ static enum rc plan_flow(struct making *m, struct graph_node *n, struct err *err
     struct int8_op op = {.node = n, .kind = INT8_FLOW};
     enum rc rc = add_tensor(m, out, true, graph_is_op(n, "MaxPool") ? first : SIZE_MAX, err);
     return rc ? rc : add_op(m, &op, err);
+}
+
+enum rc int8_plan_prepare(struct graph *g, struct err *err) {
+    enum rc rc = pass_fold_constants(g, NULL, err);
+    if (!rc) {
+        rc = pass_fold_batchnorm(g, NULL, err);
+    }
+    if (!rc) {
+        rc = graph_sort(g, err);
+    }
+    if (!rc) {
+        graph_infer_types(g);
+    }
+    return rc;
 }
 
 enum rc int8_plan_make(struct graph *g, const struct int8_ban *ban, struct record *record,

@@ -55,6 +55,11 @@ MUST_USE enum rc int8_ban_add(struct int8_ban *b, const struct graph_value *v, s
 bool int8_ban_has(const struct int8_ban *b, const struct graph_value *v);
 void int8_ban_release(struct int8_ban *b);
 
+/* Makes a graph ready for planning: constants and batch normalizations folded, nodes in order, types
+ * inferred.
+ */
+MUST_USE enum rc int8_plan_prepare(struct graph *g, struct err *err);
+
 /* Fills an empty plan for a sorted graph whose types are inferred. A node that reads or writes a banned value
  * through 8 bits is left out; a node whose weights are banned too. `record` (may be NULL) is told which nodes
  * with weights are left alone and why. The caller releases the plan, also after a failure. */

@@ -5,20 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_SIZE = 512, CONSTANTS_MAX = 2 };
+#include "compressors/onnx/calibration.h"
 
-/* Strengths that are tried: 0 makes all rows of weights equally large, 1 all channels of the activation. */
+enum {
+    NAME_SIZE = 512,
+    CONSTANTS_MAX = 2,
+    EXAMPLES = 32
+}; /* the largest value of a channel is found quickly */
+
+/* Strengths that a search tries. */
 static const double strengths[] = {0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1};
 
 /* Taken for (largest / root mean square)^2 of a channel; the choice among strengths hardly depends on it. */
 static const double crest_squared = 16;
 
-/* Constants before the tensor that take 1 / s: inputs `slots` of `node`. */
+/* Constants before the tensor that take 1 / s. */
 struct source {
-    struct graph_node *node;
-    size_t slots[CONSTANTS_MAX];
-    size_t slot_count;
+    struct {
+        struct graph_node *node;
+        size_t slot;
+    } constants[CONSTANTS_MAX];
+    size_t count;
 };
+
+static void add_source(struct source *s, struct graph_node *n, size_t slot) {
+    s->constants[s->count].node = n;
+    s->constants[s->count++].slot = slot;
+}
 
 static const Onnx__TensorProto *float_constant(const struct graph *g, const struct graph_node *n,
                                                size_t slot) {
@@ -43,7 +56,22 @@ static bool scaled_by_vector(const struct graph *g, struct graph_node *n, int64_
                              struct source *ret) {
     for (size_t slot = 0; slot < 2; slot++) {
         if (is_vector(float_constant(g, n, slot), channels)) {
-            *ret = (struct source){.node = n, .slots = {slot}, .slot_count = 1};
+            add_source(ret, n, slot);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* x * constant + constant: the end of a layer norm written out. */
+static bool shifted_by_vector(const struct graph *g, struct graph_node *n, int64_t channels,
+                              struct source *ret) {
+    for (size_t slot = 0; slot < 2; slot++) {
+        const struct graph_value *v = graph_input(g, n, 1 - slot);
+        struct graph_node *scale = v ? v->producer : NULL;
+        if (is_vector(float_constant(g, n, slot), channels) && scale && graph_sole_use(v) &&
+            graph_is_op(scale, "Mul") && scaled_by_vector(g, scale, channels, ret)) {
+            add_source(ret, n, slot);
             return true;
         }
     }
@@ -60,7 +88,7 @@ static bool gated(const struct graph *g, const struct graph_node *n, int64_t cha
         }
         const Onnx__TensorProto *w = float_constant(g, product, 1);
         if (w && w->n_dims == 2 && last_dim(w) == channels) {
-            *ret = (struct source){.node = product, .slots = {1}, .slot_count = 1};
+            add_source(ret, product, 1);
             return true;
         }
     }
@@ -70,17 +98,21 @@ static bool gated(const struct graph *g, const struct graph_node *n, int64_t cha
 static bool find_source(const struct graph *g, const struct graph_value *v, int64_t channels,
                         struct source *ret) {
     struct graph_node *n = v->producer;
+    *ret = (struct source){0};
     if (!n) {
         return false;
+    }
+    if (graph_is_op(n, "Add")) {
+        return shifted_by_vector(g, n, channels, ret);
     }
     if (graph_is_op(n, "Mul")) {
         return scaled_by_vector(g, n, channels, ret) || gated(g, n, channels, ret);
     }
     if (graph_is_op(n, "LayerNormalization") && n->proto->n_output == 1 &&
         is_vector(float_constant(g, n, 1), channels)) {
-        *ret = (struct source){.node = n, .slots = {1, 2}, .slot_count = 1};
+        add_source(ret, n, 1);
         if (graph_input(g, n, 2)) {
-            ret->slot_count = 2;
+            add_source(ret, n, 2);
             return is_vector(float_constant(g, n, 2), channels);
         }
         return true;
@@ -266,33 +298,46 @@ static double expected_error(struct profile *p) {
     return error / 12;
 }
 
-static void choose_factors(struct profile *p) {
-    double least = INFINITY;
-    for (size_t i = 0; i < sizeof(strengths) / sizeof(strengths[0]); i++) {
-        factors_at(p, strengths[i]);
-        double error = expected_error(p);
-        if (error < least) {
+/* Leaves the factors in p->best and 1 / them in p->inverse; returns the strength. */
+static double choose_factors(struct profile *p, const struct int8_smoothing *how) {
+    double least = INFINITY, chosen = how->strength;
+    size_t tried = how->search ? sizeof(strengths) / sizeof(strengths[0]) : 1;
+    for (size_t i = 0; i < tried; i++) {
+        double strength = how->search ? strengths[i] : how->strength;
+        factors_at(p, strength);
+        double error = how->search ? expected_error(p) : 0;
+        if (error < least || i == 0) {
             least = error;
+            chosen = strength;
             memcpy(p->best, p->s, p->channels * sizeof(*p->best));
         }
     }
     for (size_t j = 0; j < p->channels; j++) {
         p->inverse[j] = 1 / p->best[j];
     }
+    return chosen;
 }
 
-static enum rc smooth_tensor(struct graph *g, struct graph_value *v, const struct source *source,
-                             const float *act, size_t channels, struct err *err) {
+/* One activation that can be rescaled. */
+struct activation {
+    struct graph_value *value;
+    struct source source;
+    const float *largest; /* [channels] */
+    size_t channels;
+};
+
+static enum rc smooth_tensor(struct graph *g, const struct activation *a, const struct int8_smoothing *how,
+                             double *strength, struct err *err) {
     struct profile p = {0};
-    enum rc rc = profile_fill(&p, g, v, act, channels, err);
+    enum rc rc = profile_fill(&p, g, a->value, a->largest, a->channels, err);
     if (!rc) {
-        choose_factors(&p);
+        *strength = choose_factors(&p, how);
     }
-    for (size_t i = 0; i < source->slot_count && !rc; i++) {
-        rc = rescale(g, source->node, source->slots[i], NULL, p.inverse, err);
+    for (size_t i = 0; i < a->source.count && !rc; i++) {
+        rc = rescale(g, a->source.constants[i].node, a->source.constants[i].slot, NULL, p.inverse, err);
     }
-    for (size_t i = 0; i < v->use_count && !rc; i++) {
-        rc = rescale(g, v->uses[i].node, 1, p.best, NULL, err);
+    for (size_t i = 0; i < a->value->use_count && !rc; i++) {
+        rc = rescale(g, a->value->uses[i].node, 1, p.best, NULL, err);
     }
     profile_release(&p);
     return rc;
@@ -307,26 +352,68 @@ static bool all_finite(const float *values, size_t n) {
     return true;
 }
 
-enum rc int8_smooth(struct graph *g, const struct int8_plan *plan, const struct calibration *c, size_t *count,
-                    struct err *err) {
-    *count = 0;
-    for (size_t i = 0; i < plan->tensor_count; i++) {
-        size_t channels = 0;
-        const float *act = calibration_channels(c, i, &channels);
-        struct source source;
-        if (!act || !int8_smooth_applies(g, plan, i) ||
-            channels_of(g, plan, plan->tensors[i].value) != (int64_t)channels ||
-            !find_source(g, plan->tensors[i].value, (int64_t)channels, &source)) {
+static bool find_activation(const struct graph *g, const struct int8_plan *plan, const struct calibration *c,
+                            size_t i, struct activation *ret) {
+    ret->value = plan->tensors[i].value;
+    ret->largest = calibration_channels(c, i, &ret->channels);
+    return ret->largest && int8_smooth_applies(g, plan, i) &&
+           channels_of(g, plan, ret->value) == (int64_t)ret->channels &&
+           find_source(g, ret->value, (int64_t)ret->channels, &ret->source) &&
+           all_finite(ret->largest, ret->channels); /* others will not be quantized either */
+}
+
+static enum rc smooth_all(struct graph *g, const struct int8_plan *plan, const struct calibration *c,
+                          const struct int8_smoothing *how, struct record *each, size_t *count,
+                          struct err *err) {
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < plan->tensor_count && !rc; i++) {
+        struct activation a;
+        double strength = 0;
+        if (!find_activation(g, plan, c, i, &a)) {
             continue;
         }
-        if (!all_finite(act, channels)) {
-            continue; /* it will not be quantized either */
-        }
-        enum rc rc = smooth_tensor(g, plan->tensors[i].value, &source, act, channels, err);
-        if (rc) {
-            return rc;
-        }
+        rc = smooth_tensor(g, &a, how, &strength, err);
         (*count)++;
+        if (!rc && each) {
+            rc = record_changed(each, err, a.value->name,
+                                "divided by channel, its weights multiplied (SmoothQuant, alpha %.3g)",
+                                strength);
+        }
     }
-    return RC_OK;
+    return rc;
+}
+
+/* Watches the tensors of the plan that can be rescaled; *ret is NULL when there are none. */
+static enum rc observe(struct compress_job *job, const struct int8_plan *plan,
+                       const struct int8_smoothing *how, struct calibration **ret, struct err *err) {
+    const struct calibration_opts opts = {.max_examples = EXAMPLES, .from = how->from, .to = how->to};
+    struct calibration_target *targets = calloc(plan->tensor_count + 1, sizeof(*targets));
+    bool any = false;
+    if (!targets) {
+        return err_memory(err);
+    }
+    for (size_t i = 0; i < plan->tensor_count; i++) {
+        bool wanted = int8_smooth_applies(job->graph, plan, i);
+        any = any || wanted;
+        targets[i].name = plan->tensors[i].value->name;
+        targets[i].watch = wanted ? CALIBRATION_CHANNELS : CALIBRATION_RANGE;
+    }
+    enum rc rc = any ? calibration_run(job, targets, plan->tensor_count, &opts, ret, err) : RC_OK;
+    free(targets);
+    return rc;
+}
+
+enum rc int8_smooth(struct compress_job *job, const struct int8_plan *plan, const struct int8_smoothing *how,
+                    struct record *each, size_t *count, struct err *err) {
+    struct calibration *c = NULL;
+    *count = 0;
+    enum rc rc = observe(job, plan, how, &c, err);
+    if (!rc && c) {
+        rc = smooth_all(job->graph, plan, c, how, each, count, err);
+    }
+    if (!rc && *count > 0) {
+        graph_infer_types(job->graph);
+    }
+    calibration_free(c);
+    return rc;
 }

@@ -15,8 +15,17 @@
  * wanted. */
 bool int8_smooth_applies(const struct graph *g, const struct int8_plan *plan, size_t tensor);
 
-/* Rescales every tensor of the plan that can be, where c holds its channels (target i of c is tensor i of the
- * plan). The graph computes what it did before, up to rounding; constants get new initializers. *count:
- * tensors rescaled. */
-MUST_USE enum rc int8_smooth(struct graph *g, const struct int8_plan *plan, const struct calibration *c,
-                             size_t *count, struct err *err);
+/* How far outliers move: 0 makes all rows of weights equally large, 1 all channels of the activation. */
+struct int8_smoothing {
+    bool search; /* for each activation the strength of least expected error; `strength` is then not used */
+    double strength;
+    double from, to; /* the part of the job's progress that this is */
+};
+
+/* Observes the channels of a few calibration examples and rescales every tensor of the plan that can be. The
+ * graph computes what it did before, up to rounding; constants get new initializers; types are inferred
+ * again. *count: tensors rescaled; `each` (may be NULL) is told of every one. Nothing is run where there are
+ * none. Errors as calibration_run. */
+MUST_USE enum rc int8_smooth(struct compress_job *job, const struct int8_plan *plan,
+                             const struct int8_smoothing *how, struct record *each, size_t *count,
+                             struct err *err);

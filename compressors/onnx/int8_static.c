@@ -21,18 +21,18 @@
 #include "core/data/dataset.h"
 #include "core/recipes/recipe.h"
 
-enum { SMOOTHING_EXAMPLES = 32 };
-
 struct options {
     enum range_type act;
     enum range_method method;
     double percent;
     enum int8_scales weights;
+    bool smooth;
 };
 
 static enum rc read_options(const struct recipe_step *step, struct options *o, struct err *err) {
     o->act = strcmp(recipe_choice(step, "act"), "s8") == 0 ? RANGE_INT8 : RANGE_UINT8;
     o->weights = strcmp(recipe_choice(step, "weights"), "tensor") == 0 ? INT8_PER_TENSOR : INT8_PER_CHANNEL;
+    o->smooth = strcmp(recipe_choice(step, "smooth"), "auto") == 0;
     o->percent = recipe_number(step, "percentile");
     if (!range_method_parse(recipe_choice(step, "calib"), &o->method)) {
         return err_set(err, RC_INPUT, "calib=%s is not known", recipe_choice(step, "calib"));
@@ -40,67 +40,38 @@ static enum rc read_options(const struct recipe_step *step, struct options *o, s
     return RC_OK;
 }
 
-static enum rc prepare(struct graph *g, struct err *err) {
-    enum rc rc = pass_fold_constants(g, NULL, err);
-    if (!rc) {
-        rc = pass_fold_batchnorm(g, NULL, err);
-    }
-    if (!rc) {
-        rc = graph_sort(g, err);
-    }
-    if (!rc) {
-        graph_infer_types(g);
-    }
-    return rc;
-}
-
-/* Which of the plan's tensors are watched for what. */
-enum purpose { FOR_SMOOTHING, FOR_RANGES };
-
-static enum rc observe(struct compress_job *job, const struct int8_plan *plan, enum purpose purpose,
-                       struct calibration **ret, struct err *err) {
-    static const struct calibration_opts opts[] = {
-        [FOR_SMOOTHING] = {.max_examples = SMOOTHING_EXAMPLES, .from = 0, .to = 0.3},
-        [FOR_RANGES] = {.max_examples = 0, .from = 0.3, .to = 0.9},
-    };
+/* Ranges of all tensors of the plan. */
+static enum rc observe(struct compress_job *job, const struct int8_plan *plan, struct calibration **ret,
+                       struct err *err) {
+    static const struct calibration_opts opts = {.max_examples = 0, .from = 0.3, .to = 0.9};
     struct calibration_target *targets = calloc(plan->tensor_count + 1, sizeof(*targets));
     if (!targets) {
         return err_memory(err);
     }
     for (size_t i = 0; i < plan->tensor_count; i++) {
         targets[i].name = plan->tensors[i].value->name;
-        bool channels = purpose == FOR_SMOOTHING && int8_smooth_applies(job->graph, plan, i);
-        targets[i].watch = channels                ? CALIBRATION_CHANNELS
-                           : purpose == FOR_RANGES ? CALIBRATION_BINS
-                                                   : CALIBRATION_RANGE;
+        targets[i].watch = CALIBRATION_BINS;
     }
-    enum rc rc = calibration_run(job, targets, plan->tensor_count, &opts[purpose], ret, err);
+    enum rc rc = calibration_run(job, targets, plan->tensor_count, &opts, ret, err);
     free(targets);
     return rc;
 }
 
-/* Smooths where it can, from a few examples: the largest value of a channel is found quickly. */
-static enum rc smooth(struct compress_job *job, const struct int8_plan *plan, struct err *err) {
-    bool any = false;
-    for (size_t i = 0; i < plan->tensor_count; i++) {
-        any = any || int8_smooth_applies(job->graph, plan, i);
-    }
-    struct calibration *c = NULL;
+static enum rc smooth(struct compress_job *job, const struct options *o, const struct int8_plan *plan,
+                      struct err *err) {
+    static const struct int8_smoothing how = {.search = true, .from = 0, .to = 0.3};
     size_t count = 0;
-    enum rc rc = any ? observe(job, plan, FOR_SMOOTHING, &c, err) : RC_OK;
-    if (!rc && any) {
-        rc = int8_smooth(job->graph, plan, c, &count, err);
+    if (!o->smooth || job->smoothed) {
+        return RC_OK;
     }
-    if (!rc && count > 0) {
-        graph_infer_types(job->graph);
-        rc = record_note(
-            job->record, err,
-            "%zu activations were rescaled by channel, with the inverse in the weights around them "
-            "(SmoothQuant): outliers would have cost accuracy",
-            count);
-    }
-    calibration_free(c);
-    return rc;
+    enum rc rc = int8_smooth(job, plan, &how, NULL, &count, err);
+    return rc || count == 0
+               ? rc
+               : record_note(
+                     job->record, err,
+                     "%zu activations were rescaled by channel, with the inverse in the weights around them "
+                     "(SmoothQuant): outliers would have cost accuracy",
+                     count);
 }
 
 static enum rc ban_wrecked(const struct int8_plan *plan, const struct calibration *c, struct int8_ban *ban,
@@ -187,7 +158,7 @@ enum rc int8_static_compress(struct compress_job *job, const struct recipe_step 
     struct calibration *c = NULL;
     enum rc rc = read_options(step, &o, err);
     if (!rc) {
-        rc = prepare(job->graph, err);
+        rc = int8_plan_prepare(job->graph, err);
     }
     if (!rc) {
         rc = int8_plan_make(job->graph, &ban, NULL, &wanted, err);
@@ -197,10 +168,10 @@ enum rc int8_static_compress(struct compress_job *job, const struct recipe_step 
                      "int8:static: the model has no Conv, Gemm or MatMul with constant float32 weights");
     }
     if (!rc) {
-        rc = smooth(job, &wanted, err);
+        rc = smooth(job, &o, &wanted, err);
     }
     if (!rc) {
-        rc = observe(job, &wanted, FOR_RANGES, &c, err);
+        rc = observe(job, &wanted, &c, err);
     }
     if (!rc) {
         rc = note_examples(job, c, err);

@@ -6,6 +6,11 @@
 
 static const char *const act_types[] = {"u8", "s8", NULL};
 static const char *const calibrations[] = {"minmax", "percentile", "entropy", "mse", NULL};
+static const char *const smoothings[] = {"auto", "none", NULL};
+static const char *const alphas[] = {"search", "0.1", "0.2",  "0.25", "0.3",   "0.375", "0.4", "0.5", "0.6",
+                                     "0.625",  "0.7", "0.75", "0.8",  "0.875", "0.9",   "1",   NULL};
+/* Steps that compute with 8-bit activations: only those have outliers to fear. */
+static const char *const eight_bit_steps[] = {"int8:static", "int8:dynamic", NULL};
 static const char *const weight_scales[] = {"channel", "tensor", NULL};
 static const char *const group_sizes[] = {"16", "32", "64", "128", "256", NULL};
 
@@ -30,11 +35,25 @@ static const struct option_desc int8_static_options[] = {
      .default_text = "99.99",
      .help = "part of the absolute values that the range must hold, in percent",
      .only_with = "calib=percentile"},
+    {.name = "smooth",
+     .type = OPTION_CHOICE,
+     .choices = smoothings,
+     .default_text = "auto",
+     .help = "auto moves outliers of activations into the weights first, unless smoothquant stands before"},
     {.name = "weights",
      .type = OPTION_CHOICE,
      .choices = weight_scales,
      .default_text = "channel",
      .help = "one scale for each output channel, or one for the whole tensor"},
+};
+
+static const struct option_desc smoothquant_options[] = {
+    {.name = "alpha",
+     .type = OPTION_CHOICE,
+     .choices = alphas,
+     .default_text = "search",
+     .help =
+         "how far outliers move into the weights, 0 to 1; search: for each activation, by expected error"},
 };
 
 static const struct option_desc int4_options[] = {
@@ -80,6 +99,14 @@ static const struct compressor_desc descriptors[] = {
      .families = FAMILY_GGUF,
      .summary = "the model as submitted: the baseline",
      .place = PLACE_ALONE},
+    {.name = "smoothquant",
+     .families = FAMILY_ONNX,
+     .summary = "moves outliers of activations into the weights, so that both fit 8 bits",
+     .options = smoothquant_options,
+     .n_options = ARRAY_SIZE(smoothquant_options),
+     .needs = NEEDS_CALIBRATION,
+     .place = PLACE_SMOOTH,
+     .leads_to = eight_bit_steps},
     {.name = "fp16",
      .families = FAMILY_ONNX,
      .summary = "weights and activations as 16-bit floats: half the size; most CPUs compute it no faster",
