@@ -190,9 +190,9 @@
       "WHERE x.job = jobs.id AND x.study <> ?1 AND s.state IN ('queued', 'running'))")                       \
     X(JOBS_NEXT_EXPIRY, "SELECT coalesce(min(lease_until_ms), 9223372036854775807) FROM jobs "               \
                         "WHERE state = 'running'")                                                           \
-    X(RECOMMENDATION_ADD, "INSERT INTO recommendations (id, study, request_json, answer_json, created_ms) "  \
-                          "VALUES (?1, ?2, ?3, ?4, ?5)")                                                     \
-    X(RECOMMENDATION_GET, "SELECT id, study, request_json, answer_json, created_ms "                         \
+    X(RECOMMENDATION_ADD, "INSERT INTO recommendations (id, study, request_json, answer_json, created_ms, " \
+                          "more_rejected_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                             \
+    X(RECOMMENDATION_GET, "SELECT id, study, request_json, answer_json, created_ms, more_rejected_json "     \
                           "FROM recommendations WHERE id = ?1")                                              \
     X(GATE_ADD, "INSERT INTO gates (name, created_ms) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING")        \
     X(GATES_LIST,                                                                                            \

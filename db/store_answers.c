@@ -5,7 +5,7 @@
 enum rc store_recommendation_add(struct store_tx *tx, const struct store_recommendation *r, struct err *err) {
     return sql_run(tx, SQL_RECOMMENDATION_ADD,
                    ARGS(TEXT(r->id), TEXT(r->study), TEXT(r->request_json), TEXT(r->answer_json),
-                        INT(store_tx_now_ms(tx))),
+                        INT(store_tx_now_ms(tx)), TEXT(r->more_rejected_json)),
                    NULL, err);
 }
 
@@ -21,6 +21,7 @@ enum rc store_recommendation_get(struct store_tx *tx, const char *id, struct sto
     ret->request_json = sql_text(&rows);
     ret->answer_json = sql_text(&rows);
     ret->created_ms = sql_int(&rows);
+    ret->more_rejected_json = sql_text(&rows);
     return sql_end(&rows, err);
 }
 

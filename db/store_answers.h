@@ -8,6 +8,7 @@
 
 struct store_recommendation {
     const char *id, *study, *request_json, *answer_json; /* study may be NULL */
+    const char *more_rejected_json; /* those that the answer's first page leaves out; NULL: none */
     int64_t created_ms;
 };
 MUST_USE enum rc store_recommendation_add(struct store_tx *tx, const struct store_recommendation *r,

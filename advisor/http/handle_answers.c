@@ -15,6 +15,11 @@ enum rc handle_recommendation_get(struct app *app, const struct http_request *re
     return view_call_one(answer_get, app, req, res, err);
 }
 
+enum rc handle_recommendation_rejected(struct app *app, const struct http_request *req,
+                                       struct http_response *res, struct err *err) {
+    return view_call_page_of(answer_rejected, app, req, res, err);
+}
+
 enum rc handle_compare(struct app *app, const struct http_request *req, struct http_response *res,
                        struct err *err) {
     return view_call_post(answer_compare, 200, app, req, res, err);

@@ -36,6 +36,7 @@ http_handler handle_price_list;
 http_handler handle_profile_get;
 http_handler handle_recipe_list;
 http_handler handle_recommendation_get;
+http_handler handle_recommendation_rejected;
 http_handler handle_recommendation_post;
 http_handler handle_study_cancel;
 http_handler handle_study_events;

@@ -36,6 +36,7 @@ static const struct route routes[] = {
 
     {METHOD_POST, "/v1/recommendations", handle_recommendation_post, ROLES_USER, ROUTE_REPEATABLE, MIB(1)},
     {METHOD_GET, "/v1/recommendations/{id}", handle_recommendation_get, ROLES_USER, 0, 0},
+    {METHOD_GET, "/v1/recommendations/{id}/rejected", handle_recommendation_rejected, ROLES_USER, 0, 0},
     {METHOD_POST, "/v1/compare", handle_compare, ROLES_USER, 0, MIB(1)},
     {METHOD_POST, "/v1/gates/{name}/runs", handle_gate_run, ROLES_USER, ROUTE_REPEATABLE, MIB(1)},
     {METHOD_GET, "/v1/gates", handle_gate_list, ROLES_USER, 0, 0},

@@ -21,17 +21,34 @@ enum rc view_call_all(view_all *view, struct app *app, struct http_response *res
     return answer(rc, 200, value, res, err);
 }
 
+static enum rc read_page(const struct http_request *req, struct view_page *ret, struct err *err) {
+    int64_t limit = 0;
+    enum rc rc = http_query_int(req, "limit", 1, LIMIT_MAX, &limit, err);
+    *ret = (struct view_page){.cursor = http_query(req, "cursor"), .limit = (uint32_t)limit};
+    return rc;
+}
+
 enum rc view_call_page(view_pages *view, struct app *app, const struct http_request *req,
                        struct http_response *res, struct err *err) {
     json_t *value = NULL;
-    int64_t limit = 0;
-    struct view_page page = {.cursor = http_query(req, "cursor")};
-    enum rc rc = http_query_int(req, "limit", 1, LIMIT_MAX, &limit, err);
+    struct view_page page;
+    enum rc rc = read_page(req, &page, err);
     if (rc != RC_OK) {
         return rc;
     }
-    page.limit = (uint32_t)limit;
     rc = view(app_jobs(app), &page, &value, err);
+    return answer(rc, 200, value, res, err);
+}
+
+enum rc view_call_page_of(view_pages_of *view, struct app *app, const struct http_request *req,
+                          struct http_response *res, struct err *err) {
+    json_t *value = NULL;
+    struct view_page page;
+    enum rc rc = read_page(req, &page, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = view(app_jobs(app), req->params[0], &page, &value, err);
     return answer(rc, 200, value, res, err);
 }
 

@@ -8,6 +8,7 @@
 #include "advisor/jobs/answer_build.h"
 #include "advisor/jobs/jobs_internal.h"
 #include "advisor/jobs/stored_json.h"
+#include "advisor/jobs/view_parts.h"
 #include "core/base/json.h"
 #include "db/store_answers.h"
 #include "db/store_studies.h"
@@ -67,7 +68,7 @@ static enum rc read_scope(const json_t *body, struct question_scope *scope, stru
 }
 
 struct keeping {
-    json_t *answer;
+    json_t *answer, *more_rejected;
     const json_t *request;
     const char *study;
 };
@@ -75,8 +76,7 @@ struct keeping {
 static enum rc keep_answer(struct store_tx *tx, void *user, struct err *err) {
     const struct keeping *k = user;
     struct store_recommendation r = {.study = k->study};
-    r.id = json_string_value(json_object_get(k->answer, "id"));
-    enum rc rc = stored_tx_text(tx, json_incref(k->answer), &r.answer_json, err);
+    enum rc rc = answer_texts(tx, k->answer, k->more_rejected, &r, err);
     if (rc == RC_OK) {
         rc = stored_tx_text(tx, json_incref((json_t *)k->request), &r.request_json, err);
     }
@@ -93,7 +93,7 @@ static enum rc ask(struct jobs *j, const json_t *body, const struct question_sco
                      "no configuration has been measured yet: wait for the study, or start one");
     }
     if (rc == RC_OK) {
-        rc = answer_build(q, &k.answer, err);
+        rc = answer_build(q, &k.answer, &k.more_rejected, err);
     }
     if (rc == RC_OK && scope->study) {
         json_object_set_new(k.answer, "study", json_string(scope->study));
@@ -102,6 +102,7 @@ static enum rc ask(struct jobs *j, const json_t *body, const struct question_sco
         rc = store_write(j->store, keep_answer, &k, err);
     }
     question_free(q);
+    json_decref(k.more_rejected);
     if (rc != RC_OK) {
         json_decref(k.answer);
         return rc;
@@ -142,6 +143,48 @@ enum rc answer_get(struct jobs *j, const char *id, json_t **ret, struct err *err
         rc = rc == RC_OK ? stored_give(stored_json(r.answer_json), ret, err) : rc;
         store_read_end(tx);
     }
+    return rc;
+}
+
+/* ---- the rejected, page by page ---- */
+
+/* Those from position `from` on, of the first page and what lies beyond it. */
+static json_t *rejected_slice(const json_t *first, const json_t *more, size_t from, size_t limit) {
+    json_t *items = json_array();
+    size_t n = json_array_size(first), total = n + json_array_size(more);
+    for (size_t i = from; i < total && i - from < limit; i++) {
+        json_array_append(items, i < n ? json_array_get(first, i) : json_array_get(more, i - n));
+    }
+    return items;
+}
+
+enum rc answer_rejected(struct jobs *j, const char *id, const struct view_page *page, json_t **ret,
+                        struct err *err) {
+    struct store_tx *tx;
+    struct store_page p;
+    struct store_recommendation r;
+    enum rc rc = view_page_read(page, &p, err);
+    if (rc == RC_OK) {
+        rc = store_read_begin(j->store, &tx, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = store_recommendation_get(tx, id, &r, err);
+    if (rc == RC_OK) {
+        json_t *answer = stored_json(r.answer_json), *more = stored_json(r.more_rejected_json);
+        const json_t *first = json_object_get(json_object_get(answer, "rejected"), "items");
+        size_t from = (size_t)p.before;
+        json_t *items = rejected_slice(first, more, from, p.limit); /* one more than asked for */
+        size_t n = json_array_size(items);
+        if (n >= p.limit) {
+            json_array_remove(items, n - 1);
+        }
+        rc = view_list(items, n, &p, (int64_t)(from + n) - 1, ret, err);
+        json_decref(answer);
+        json_decref(more);
+    }
+    store_read_end(tx);
     return rc;
 }
 

@@ -187,28 +187,65 @@ static enum rc list_of(const struct question *q, const struct recommend_outcome 
     return json_object_set_new(answer, key, list) != 0 && rc == RC_OK ? err_memory(err) : rc;
 }
 
-/* A variant that never became a candidate has only its recipe and the reason. */
-static enum rc rejected_item(const struct question *q, const struct recommend_outcome *o,
-                             const struct recommend_rejected *r, json_t **ret, struct err *err) {
+static json_t *rejected_reason(const struct question *q, const struct recommend_outcome *o,
+                               const struct recommend_rejected *r, struct err *err) {
     struct buf text;
-    json_t *json = NULL, *reason;
     buf_init(&text, TEXT_BYTES_MAX);
-    enum rc rc = explain_rejected(&q->q, o, r, &text, err);
-    reason = text_json(&text, rc);
+    json_t *json = text_json(&text, explain_rejected(&q->q, o, r, &text, err));
     buf_free(&text);
-    if (rc == RC_OK && r->candidate != RECOMMEND_NONE) {
-        rc = answer_candidate(q, o, r->candidate, &json, err);
-    } else if (rc == RC_OK) {
-        const struct recommend_variant *v = &q->q.variants[r->variant];
-        rc = stored_give(json_pack("{s:s, s:s}", "variant", v->id, "recipe", v->recipe), &json, err);
+    return json;
+}
+
+/* What names a rejected one; a variant that never became a candidate has no configuration. */
+static json_t *rejected_names(const struct question *q, const struct recommend_rejected *r) {
+    const struct recommend_variant *v = &q->q.variants[r->variant];
+    if (r->candidate == RECOMMEND_NONE) {
+        return json_pack("{s:s, s:s}", "variant", v->id, "recipe", v->recipe);
     }
-    if (rc != RC_OK) {
-        json_decref(reason);
-        return rc;
+    const struct recommend_candidate *c = &q->q.candidates[r->candidate];
+    return json_pack("{s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:s}", "id", c->id, "variant", v->id, "recipe",
+                     v->recipe, "runtime", "instances", (int)c->instances, "threads", (int)c->threads,
+                     "batch", (int)c->batch, "machine_type", q->q.machines[c->machine].id);
+}
+
+/* `json` is taken over. */
+static enum rc rejected_complete(const struct question *q, const struct recommend_outcome *o,
+                                 const struct recommend_rejected *r, json_t *json, json_t **ret,
+                                 struct err *err) {
+    json_t *reason = json ? rejected_reason(q, o, r, err) : NULL;
+    if (!reason) {
+        json_decref(json);
+        return json ? err->rc : err_memory(err);
     }
     json_object_set_new(json, "reason", reason);
     json_object_set_new(json, "reason_code", json_string(recommend_reason_name(r->reason)));
     *ret = json;
+    return RC_OK;
+}
+
+static enum rc rejected_item(const struct question *q, const struct recommend_outcome *o,
+                             const struct recommend_rejected *r, json_t **ret, struct err *err) {
+    json_t *json = NULL;
+    enum rc rc = r->candidate == RECOMMEND_NONE ? stored_give(rejected_names(q, r), &json, err)
+                                                : answer_candidate(q, o, r->candidate, &json, err);
+    return rc == RC_OK ? rejected_complete(q, o, r, json, ret, err) : rc;
+}
+
+/* Those beyond the first page, by name and reason alone: NULL in *ret when there are none. */
+static enum rc rejected_rest(const struct question *q, const struct recommend_outcome *o, json_t **ret,
+                             struct err *err) {
+    json_t *list = o->rejected_count > PAGE ? json_array() : NULL;
+    enum rc rc = RC_OK;
+    for (size_t i = PAGE; rc == RC_OK && i < o->rejected_count; i++) {
+        json_t *json = NULL;
+        rc = rejected_complete(q, o, &o->rejected[i], rejected_names(q, &o->rejected[i]), &json, err);
+        json_array_append_new(list, json);
+    }
+    if (rc != RC_OK) {
+        json_decref(list);
+        return rc;
+    }
+    *ret = list;
     return RC_OK;
 }
 
@@ -227,7 +264,7 @@ static enum rc rejected_json(const struct question *q, const struct recommend_ou
                                 json_integer((json_int_t)o->by_reason[i]));
         }
     }
-    json_t *next = o->rejected_count > PAGE ? json_integer(PAGE) : json_null();
+    json_t *next = o->rejected_count > PAGE ? json_sprintf("%d", (int)PAGE) : json_null();
     json_t *rejected = json_pack("{s:I, s:o, s:o, s:o}", "total", (json_int_t)o->rejected_count, "by_reason",
                                  reasons, "next", next, "items", items);
     return json_object_set_new(answer, "rejected", rejected) != 0 && rc == RC_OK ? err_memory(err) : rc;
@@ -323,38 +360,49 @@ static enum rc fill(const struct question *q, const struct recommend_outcome *o,
     return rc;
 }
 
-enum rc answer_build(const struct question *q, json_t **ret, struct err *err) {
+enum rc answer_build(const struct question *q, json_t **ret, json_t **more_rejected, struct err *err) {
     struct recommend_outcome o;
+    json_t *more = NULL;
     enum rc rc = recommend_decide(&q->q, &o, err);
     if (rc != RC_OK) {
         return rc;
     }
     json_t *answer = json_object();
     rc = answer ? fill(q, &o, answer, err) : err_memory(err);
+    rc = rc == RC_OK ? rejected_rest(q, &o, &more, err) : rc;
     recommend_outcome_free(&o);
     if (rc != RC_OK) {
         json_decref(answer);
         return rc;
     }
     *ret = answer;
+    *more_rejected = more;
     return RC_OK;
 }
 
 /* ---- storing ---- */
 
+enum rc answer_texts(struct store_tx *tx, const json_t *answer, const json_t *more_rejected,
+                     struct store_recommendation *r, struct err *err) {
+    r->id = json_string_value(json_object_get(answer, "id"));
+    enum rc rc = stored_tx_text(tx, json_incref((json_t *)answer), &r->answer_json, err);
+    return rc == RC_OK && more_rejected
+               ? stored_tx_text(tx, json_incref((json_t *)more_rejected), &r->more_rejected_json, err)
+               : rc;
+}
+
 struct ending {
     const char *study;
-    json_t *answer;
+    json_t *answer, *more_rejected;
 };
 
 static enum rc end_study(struct store_tx *tx, void *user, struct err *err) {
     const struct ending *e = user;
     struct store_recommendation r = {.study = e->study};
     struct store_study s;
-    r.id = json_string_value(json_object_get(e->answer, "id"));
     enum rc rc = store_study_get(tx, e->study, &s, err);
     if (rc == RC_OK) {
-        rc = stored_tx_text(tx, json_incref(e->answer), &r.answer_json, err);
+        rc = answer_texts(tx, e->answer, e->more_rejected, &r, err);
     }
     if (rc == RC_OK) {
         r.request_json = s.request_json;
@@ -368,11 +416,12 @@ static enum rc end_study(struct store_tx *tx, void *user, struct err *err) {
 
 enum rc answer_finish_study(struct store *s, const struct question *q, const char *study, struct err *err) {
     struct ending e = {.study = study};
-    enum rc rc = answer_build(q, &e.answer, err);
+    enum rc rc = answer_build(q, &e.answer, &e.more_rejected, err);
     if (rc == RC_OK) {
         json_object_set_new(e.answer, "study", json_string(study));
         rc = store_write(s, end_study, &e, err);
         json_decref(e.answer);
+        json_decref(e.more_rejected);
     }
     return rc;
 }

@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef err_set /* what the analyzer is told of them in err.h */
+#undef err_prefix
+#undef err_memory
+
 /* Bytes of the UTF-8 character at `s` (Unicode 15, table 3-7), 0 where there is none. */
 static size_t utf8_size(const unsigned char *s) {
     unsigned char low = 0x80, high = 0xbf;

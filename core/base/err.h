@@ -54,3 +54,11 @@ const char *rc_name(enum rc rc); /* "not_found" */
 const char *rc_text(enum rc rc);
 /* The code of that name, RC_INTERNAL for an unknown one. */
 enum rc rc_from_name(const char *name);
+
+/* The static analyzer does not look into other files: this tells it that whoever reports an error does not
+ * return RC_OK. */
+#ifdef __clang_analyzer__
+#define err_set(err, rc, ...)  ((rc) == RC_OK ? RC_INTERNAL : (enum rc)(rc))
+#define err_prefix(err, ...)   (RC_INTERNAL)
+#define err_memory(err)        (RC_MEMORY)
+#endif

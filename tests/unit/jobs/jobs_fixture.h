@@ -308,7 +308,7 @@ static inline void fixture_run(struct fixture *f) {
 }
 
 static inline json_t *fixture_study(struct fixture *f, const char *more) {
-    char text[1024];
+    char text[4096];
     json_t *study = NULL;
     snprintf(text, sizeof(text), "{\"model\": \"%s\", \"dataset\": \"%s\"%s}", f->model, f->dataset, more);
     json_t *body = fixture_json(text);

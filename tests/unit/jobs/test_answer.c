@@ -46,6 +46,53 @@ static void stored_answer_never_changes(void **state) {
     json_decref(answer);
 }
 
+/* Everything rejected: 30 recipes with each setting. */
+static json_t *answer_that_rejects_many(struct fixture *f) {
+    char text[2000];
+    int n = snprintf(text, sizeof(text), ", \"evaluate\": \"all\", \"recipes\": [");
+    for (int i = 0; i < 30; i++) {
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "%s\"prune:magnitude,ratio=0.%d\"", i ? ", " : "",
+                      11 + i);
+    }
+    snprintf(text + n, sizeof(text) - (size_t)n, "]");
+    json_t *study = fixture_study(f, text);
+    fixture_run(f);
+    snprintf(text, sizeof(text), "{\"study\": \"%s\", \"budgets\": [\"p50<=1us\"]}", id_of(study));
+    json_t *answer = ask(f, text);
+    json_decref(study);
+    return answer;
+}
+
+static void rejected_are_listed_to_the_end(void **state) {
+    struct fixture *f = *state;
+    json_t *answer = answer_that_rejects_many(f), *rejected = json_object_get(answer, "rejected");
+    size_t total = (size_t)json_integer_value(json_object_get(rejected, "total")), seen = 0;
+    char cursor[32] = "";
+    assert_true(total > 80);
+    assert_int_equal(json_array_size(json_object_get(rejected, "items")), 50);
+    assert_string_equal(text_at(rejected, "next"), "50");
+    json_t *ids = json_object();
+    for (bool more = true; more;) {
+        json_t *page = NULL, *item;
+        size_t i;
+        struct view_page which = {.cursor = *cursor ? cursor : NULL, .limit = 40};
+        FINE(answer_rejected(f->jobs, id_of(answer), &which, &page, err));
+        json_array_foreach(json_object_get(page, "items"), i, item) {
+            assert_non_null(strstr(text_at(item, "reason"), "breaks the budget"));
+            assert_string_equal(text_at(item, "reason_code"), "latency");
+            json_object_set_new(ids, id_of(item), json_true());
+            seen++;
+        }
+        more = json_is_string(json_object_get(page, "next"));
+        snprintf(cursor, sizeof(cursor), "%s", more ? text_at(page, "next") : "");
+        json_decref(page);
+    }
+    assert_int_equal(seen, total);
+    assert_int_equal(json_object_size(ids), total); /* none twice */
+    json_decref(ids);
+    json_decref(answer);
+}
+
 static void new_question_over_the_same_figures_gives_a_new_answer_without_work(void **state) {
     struct fixture *f = *state;
     struct asked a = finished_study(f);
@@ -270,6 +317,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         T(stored_answer_never_changes),
+        T(rejected_are_listed_to_the_end),
         T(new_question_over_the_same_figures_gives_a_new_answer_without_work),
         T(what_was_not_steady_is_marked_and_kept),
         T(study_gives_what_a_question_leaves_open),
