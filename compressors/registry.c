@@ -32,7 +32,7 @@ static enum rc copy_stream(FILE *in, FILE *out, const struct compress_job *job, 
     uint64_t total, done = 0;
     char *chunk = malloc(CHUNK);
     enum rc rc = chunk ? file_size(job->input, &total, err) : err_memory(err);
-    for (size_t n; rc == RC_OK && (n = fread(chunk, 1, CHUNK, in)) > 0;) {
+    for (size_t n; rc == RC_OK && !feof(in) && (n = fread(chunk, 1, CHUNK, in)) > 0;) {
         rc = fwrite(chunk, 1, n, out) == n ? RC_OK : file_error(job->output, err);
         done += n;
         compress_progress(job, (double)done / (double)total, "copying");
@@ -106,7 +106,8 @@ const char *compressors_name(size_t i) {
 struct run {
     const struct compress_request *request;
     struct compress_job job;
-    size_t step; /* the one that runs */
+    size_t step;                     /* the one that runs */
+    char output[COMPRESS_PATH_SIZE]; /* GGUF: the file to write */
 };
 
 /* Progress of a step as progress of the whole recipe: every step counts the same. */
@@ -166,9 +167,8 @@ static const char *local_of(const struct compress_request *q) {
 
 static enum rc run_gguf(struct run *r, struct compress_result *result, struct err *err) {
     const struct compress_request *q = r->request;
-    char output[COMPRESS_PATH_SIZE];
     r->job.input = local_of(q);
-    r->job.output = output;
+    r->job.output = r->output;
     r->job.folder = q->out_folder;
     if (!r->job.input) {
         return err_set(err, RC_INPUT, "the model's main file \"%.200s\" is not among its files",
@@ -178,11 +178,11 @@ static enum rc run_gguf(struct run *r, struct compress_result *result, struct er
         return err_set(err, RC_UNSUPPORTED, "a GGUF model takes one step; this recipe has %zu",
                        q->recipe->n_steps);
     }
-    if (snprintf(output, sizeof(output), "%s/%s", q->out_folder, GGUF_NAME) >= (int)sizeof(output)) {
+    if (snprintf(r->output, sizeof(r->output), "%s/%s", q->out_folder, GGUF_NAME) >= (int)sizeof(r->output)) {
         return err_set(err, RC_INPUT, "the name of the folder is too long");
     }
     enum rc rc = run_step(r, &q->recipe->steps[0], err);
-    rc = rc != RC_OK ? rc : file_size(output, &result->bytes, err);
+    rc = rc != RC_OK ? rc : file_size(r->output, &result->bytes, err);
     (void)snprintf(result->paths[0], sizeof(result->paths[0]), "%s", GGUF_NAME);
     result->path_count = 1;
     return rc;

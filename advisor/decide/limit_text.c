@@ -66,7 +66,7 @@ static bool take_number(const char **at, double *ret) {
 }
 
 enum rc limit_text_split(const char *text, const char *example, struct limit_text *ret, struct err *err) {
-    char squeezed[MAX_TEXT];
+    char squeezed[MAX_TEXT] = "";
     struct limit_text t = {0};
     if (!squeeze(text, squeezed)) {
         return err_set(err, RC_INPUT, "this is too long or holds control characters; write it like %s",

@@ -7,6 +7,7 @@
  * The messages' own lists of nodes and initializers follow in graph_sync. */
 #include "compressors/onnx/graph.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,7 @@ static uint32_t *find_slot(const struct graph *g, const char *name) {
 
 static bool grow_slots(struct graph *g) {
     uint32_t *old = g->slots;
+    assert(g->slot_count > 0); /* from graph_new on */
     size_t count = g->slot_count * 2;
     uint32_t *slots = calloc(count, sizeof(*slots));
     if (!slots) {

@@ -1,6 +1,7 @@
 /* External data: tensors whose bytes lie in other files of the model. The files are mapped read-only and
  * raw_data points into the mapping, so that a large model costs address space, not memory. A location is a
  * name to look up in the list of the model's own files, never a path to open. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -153,7 +154,9 @@ static enum rc resolve_tensor(struct resolver *r, Onnx__TensorProto *t) {
                        t->name ? t->name : "");
     }
     enum rc rc = find_file(r, location, &file);
+    assert(rc != RC_OK || file);
     rc = rc != RC_OK ? rc : map_file(r, file, &m);
+    assert(rc != RC_OK || m);
     rc = rc != RC_OK ? rc : graph_tensor_count(t, &count, r->err);
     if (rc != RC_OK) {
         return err_prefix(r->err, "tensor \"%.160s\"", t->name ? t->name : "");

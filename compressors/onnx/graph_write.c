@@ -1,4 +1,5 @@
 /* Order and output: the stable topological sort, the messages' lists brought up to date, one file or two. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +83,7 @@ enum rc graph_sort(struct graph *g, struct err *err) {
         goto out;
     }
     for (size_t i = 0; i < count; i++) {
+        assert(order[i]); /* order_nodes visits every node once */
         order[i]->prev = i ? order[i - 1] : NULL;
         order[i]->next = order[i + 1]; /* the last one is NULL: one more was allocated */
     }

@@ -102,7 +102,7 @@ static enum rc truncated(const struct source *s, struct err *err) {
 }
 
 static enum rc read_header(struct source *s, struct idx *x, struct err *err) {
-    uint8_t head[4], dims[4 * IDX_MAX_RANK];
+    uint8_t head[4], dims[4 * IDX_MAX_RANK] = {0};
     const uint8_t *start = s->data;
     size_t start_size = s->left;
     if (start_size == 0) {

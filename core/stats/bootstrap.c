@@ -1,6 +1,7 @@
 /* The scores are kept sparse while resampling: f1 has a column a class, nearly all of them zero. */
 #include "core/stats/bootstrap.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ static void sparse_free(struct sparse *s) {
 
 static enum rc check_scores(const float *scores, size_t count, size_t *used, struct err *err) {
     size_t n = 0;
+    assert(scores || count == 0);
     for (size_t i = 0; i < count; i++) {
         float numerator = scores[2 * i], denominator = scores[2 * i + 1];
         if (!isfinite(numerator) || !isfinite(denominator) || denominator < 0) {
@@ -47,6 +49,7 @@ static enum rc check_scores(const float *scores, size_t count, size_t *used, str
 
 static void sparse_fill(struct sparse *s, const float *scores) {
     size_t next = 0;
+    assert(scores);
     for (size_t row = 0; row < s->rows; row++) {
         s->begin[row] = next;
         for (size_t column = 0; column < s->columns; column++) {

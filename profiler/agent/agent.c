@@ -41,7 +41,7 @@ struct agent {
 };
 
 static void wait_slice(void) {
-    const struct timespec slice = {0, SLICE_MS * 1000000};
+    const struct timespec slice = {0, SLICE_MS * 1000000L};
     nanosleep(&slice, NULL);
 }
 
@@ -185,8 +185,8 @@ static enum rc register_target(struct agent *a, struct err *err) {
 static enum rc claim(struct agent *a, json_t **job, struct err *err) {
     json_t *answer = NULL;
     json_t *body = json_pack("{s:s, s:i}", "target_id", a->target_id, "wait_s", WAIT_S);
-    enum rc rc = body ? http_client_json(a->client, "POST", "/v1/agents/claim", body, (WAIT_S + 15) * 1000,
-                                         &answer, err)
+    enum rc rc = body ? http_client_json(a->client, "POST", "/v1/agents/claim", body,
+                                         (WAIT_S + 15) * UINT64_C(1000), &answer, err)
                       : err_memory(err);
     json_decref(body);
     if (rc == RC_OK && answer) {

@@ -269,7 +269,7 @@ static int reap(struct worker *w, bool kill_now) {
     int status = 0;
     uint64_t deadline = clock_mono_ns() + (uint64_t)GRACE_MS * 1000000;
     while (!kill_now && wait4(w->pid, &status, WNOHANG, &w->used) == 0) {
-        const struct timespec tick = {0, 5 * 1000 * 1000};
+        const struct timespec tick = {0, 5000000};
         nanosleep(&tick, NULL);
         kill_now = clock_mono_ns() > deadline;
     }

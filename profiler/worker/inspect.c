@@ -47,7 +47,8 @@ static json_t *specs_json(const struct tensor_spec *specs, size_t count) {
 }
 
 static const char *labels_text(const struct dataset *d) {
-    switch (d ? dataset_labels(d) : LABELS_NONE) {
+    enum dataset_labels labels = d ? dataset_labels(d) : LABELS_NONE;
+    switch (labels) {
     case LABELS_EXAMPLE:
         return "example";
     case LABELS_POSITION:

@@ -13,7 +13,7 @@ enum { MAX_FILES = 2048, MAX_DEPTH = 16 };
 
 /* What a job may use when it does not say. */
 static const struct resource_limits DEFAULT_LIMITS = {
-    .memory_bytes = (uint64_t)8 << 30, .cpu_s = 6 * 3600, .file_bytes = (uint64_t)64 << 30};
+    .memory_bytes = (uint64_t)8 << 30, .cpu_s = 6 * UINT64_C(3600), .file_bytes = (uint64_t)64 << 30};
 
 static enum rc read_kind(const json_t *root, enum job_kind *ret, struct err *err) {
     static const char *const names[] = {[JOB_INSPECT] = "inspect",

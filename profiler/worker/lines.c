@@ -10,7 +10,7 @@
 
 #include "core/base/clock.h"
 
-static const uint64_t PROGRESS_NS = 100 * 1000 * 1000;
+static const uint64_t PROGRESS_NS = 100000000;
 
 enum rc lines_open(struct lines *l, struct err *err) {
     *l = (struct lines){.fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)};

@@ -9,7 +9,7 @@
 #include "runtimes/llama_lm.h"
 #include "runtimes/llama_speed.h"
 
-enum { PROMPT_REPEATS = 5 };
+enum { PROMPT_REPEATS = 5, MIDDLE = PROMPT_REPEATS / 2 };
 
 struct text_instance {
     struct llama_lm *lm;
@@ -89,7 +89,7 @@ static enum rc prompt_rate(const struct text_subject *s, double *ret, struct err
     }
     if (rc == RC_OK) {
         qsort(ns, PROMPT_REPEATS, sizeof(ns[0]), compare_ns);
-        *ret = LLAMA_SPEED_PROMPT / ((double)ns[PROMPT_REPEATS / 2] / 1e9);
+        *ret = LLAMA_SPEED_PROMPT / ((double)ns[MIDDLE] / 1e9);
     }
     return rc;
 }

@@ -17,7 +17,7 @@ enum rc resource_limits_read(const json_t *limits, struct resource_limits *ret, 
     enum rc rc = json_opt_int(limits, "threads", 0, 4096, &threads, err);
     if (rc != RC_OK ||
         (rc = json_opt_int(limits, "memory_bytes", 1 << 20, max_bytes, &memory, err)) != RC_OK ||
-        (rc = json_opt_int(limits, "cpu_s", 1, 30 * 86400, &cpu, err)) != RC_OK ||
+        (rc = json_opt_int(limits, "cpu_s", 1, INT64_C(30) * 86400, &cpu, err)) != RC_OK ||
         (rc = json_opt_int(limits, "file_bytes", 1 << 12, max_bytes, &file, err)) != RC_OK) {
         return rc;
     }

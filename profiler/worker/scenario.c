@@ -13,7 +13,7 @@
 #include "core/stats/quantile.h"
 
 enum { WINDOW_RUNS = 8, STEADY_WINDOWS = 3, MAX_WINDOW = 4096 };
-static const uint64_t WINDOW_NS = 20 * 1000 * 1000;
+static const uint64_t WINDOW_NS = 20000000;
 static const double STEADY_RATIO = 0.02;
 
 struct stroke { /* one run that ended */

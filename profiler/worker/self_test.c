@@ -95,11 +95,11 @@ bool self_test_run(struct lines *lines) {
     bool blocked = true;
     json_t *list = json_array();
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
-        errno = 0;
-        bool fine = checks[i].attempt() < 0 && (errno == EPERM || errno == EACCES);
+        int error = checks[i].attempt() < 0 ? errno : 0;
+        bool fine = error == EPERM || error == EACCES;
         blocked = blocked && fine;
         json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "check", checks[i].name, "blocked", fine,
-                                              "errno", errno ? strerrorname_np(errno) : "none"));
+                                              "errno", error ? strerrorname_np(error) : "none"));
     }
     json_t *result = json_pack("{s:o, s:b}", "checks", list, "blocked", blocked);
     struct err err;
