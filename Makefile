@@ -53,7 +53,8 @@ fuzz: packages-test
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
-lint:
+lint: packages
+	@bash scripts/install-packages.sh lint
 	@bash scripts/lint.sh
 
 clean:

@@ -32,7 +32,7 @@ static enum rc copy_stream(FILE *in, FILE *out, const struct compress_job *job, 
     uint64_t total, done = 0;
     char *chunk = malloc(CHUNK);
     enum rc rc = chunk ? file_size(job->input, &total, err) : err_memory(err);
-    for (size_t n; rc == RC_OK && !feof(in) && (n = fread(chunk, 1, CHUNK, in)) > 0;) {
+    for (size_t n; rc == RC_OK && !feof(in) && !ferror(in) && (n = fread(chunk, 1, CHUNK, in)) > 0;) {
         rc = fwrite(chunk, 1, n, out) == n ? RC_OK : file_error(job->output, err);
         done += n;
         compress_progress(job, (double)done / (double)total, "copying");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing Pare needs, if any is missing.
-# Usage: install-packages.sh [build|test]     (test adds what only the tests use)
+# Usage: install-packages.sh [build|test|lint]     (test and lint add what only the tests and `make lint` use)
 set -euo pipefail
 
 what=${1:-build}
@@ -8,13 +8,17 @@ build=(build-essential cmake ninja-build pkg-config git ca-certificates nodejs n
   libuv1-dev libjansson-dev libsqlite3-dev libpapi-dev libprotobuf-c-dev protobuf-c-compiler
   libonnx-dev libopenblas-dev liblapacke-dev libhwloc-dev libzip-dev zlib1g-dev
   libcurl4-openssl-dev libsodium-dev libseccomp-dev dataset-fashion-mnist)
-tests=(libcmocka-dev libonnx-testdata clang chromium shellcheck codespell clang-format)
+tests=(libcmocka-dev libonnx-testdata clang chromium)
+lint=(clang clang-tidy-19 clang-format shellcheck codespell)
 
 # The same needs under the names of newer releases.
 if apt-cache show libllhttp-dev >/dev/null 2>&1; then build+=(libllhttp-dev); else build+=(node-llhttp); fi
 
 wanted=("${build[@]}")
-if [ "$what" = test ]; then wanted+=("${tests[@]}"); fi
+case $what in
+  test) wanted+=("${tests[@]}") ;;
+  lint) wanted+=("${lint[@]}") ;;
+esac
 
 have() {
   case $1 in

@@ -109,7 +109,7 @@ static enum rc add_integers(struct dynamic *d, const struct int8_op *op, struct 
     } else {
         rc = graph_add_initializer(d->g, hint, GRAPH_INT8, t->dims, t->n_dims, w->q, w->count, &v, err);
     }
-    if (rc) {
+    if (rc != RC_OK || !v) {
         return rc;
     }
     ret[0] = v->name;

@@ -58,11 +58,12 @@ enum rc rc_from_name(const char *name);
 /* The static analyzer does not look into other files: this tells it that whoever reports an error does not
  * return RC_OK. */
 #ifdef __clang_analyzer__
-static inline enum rc err_analyzed(const struct err *err, enum rc code, ...) {
+void err_described(const char *format, ...);
+static inline enum rc err_analyzed(const struct err *err, enum rc code) {
     (void)err;
     return code == RC_OK ? RC_INTERNAL : code;
 }
-#define err_set(err, code, ...) err_analyzed(err, code, __VA_ARGS__)
-#define err_prefix(err, ...)    err_analyzed(err, RC_INTERNAL, __VA_ARGS__)
+#define err_set(err, code, ...) (err_described(__VA_ARGS__), err_analyzed(err, code))
+#define err_prefix(err, ...)    (err_described(__VA_ARGS__), err_analyzed(err, RC_INTERNAL))
 #define err_memory(err)         err_analyzed(err, RC_MEMORY)
 #endif

@@ -38,7 +38,7 @@ enum rc sha256_of_file(const char *path, char hex[SHA256_HEX_SIZE], size_t *byte
         return err_set(err, errno == ENOENT ? RC_NOT_FOUND : RC_IO, "%s: %s", path, strerror(errno));
     }
     sha256_init(&h);
-    while (!feof(f) && (n = fread(chunk, 1, sizeof(chunk), f)) > 0) {
+    while (!feof(f) && !ferror(f) && (n = fread(chunk, 1, sizeof(chunk), f)) > 0) {
         sha256_add(&h, chunk, n);
         total += n;
     }

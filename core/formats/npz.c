@@ -142,7 +142,7 @@ static enum rc add_entry(struct npz *z, zip_uint64_t index, uint64_t max_bytes, 
         return err_set(err, RC_INPUT, "the zip directory is damaged: %s", zip_strerror(z->zip));
     }
     enum rc rc = check_stat(&st, &name, err);
-    if (rc != RC_OK) {
+    if (rc != RC_OK || !name) {
         return rc;
     }
     if (npz_find(z, name)) {

@@ -211,7 +211,7 @@ static enum rc report(struct worker_job *job, const struct profile_subject *subj
         goto out;
     }
     json_object_set_new(state, "warmup_runs",
-                        json_integer((json_int_t)(single->warmup_runs + offline->warmup_runs)));
+                        json_integer((json_int_t)single->warmup_runs + (json_int_t)offline->warmup_runs));
     json_object_set_new(state, "memory_method",
                         json_string(subject->mark.reset ? "peak resident set above the empty worker"
                                                         : "resident set at the end above the empty worker"));
