@@ -12,8 +12,6 @@ pare_pkg(sodium libsodium)
 pare_pkg(curl libcurl)
 pare_pkg(zip libzip)
 pare_pkg(zlib zlib)
-pare_pkg(sqlite sqlite3)
-pare_pkg(uv libuv)
 pare_pkg(hwloc hwloc)
 pare_pkg(seccomp libseccomp)
 pare_pkg(protobuf_c libprotobuf-c)
@@ -27,17 +25,22 @@ find_library(OPENBLAS_LIBRARY openblas REQUIRED)
 find_library(LAPACKE_LIBRARY lapacke REQUIRED)
 target_link_libraries(dep_lapacke INTERFACE ${LAPACKE_LIBRARY} ${OPENBLAS_LIBRARY} m)
 
-# llhttp: a library on Debian 13, C sources in the package node-llhttp on Debian 12.
-find_library(LLHTTP_LIBRARY llhttp)
-if(LLHTTP_LIBRARY)
-  add_library(dep_llhttp INTERFACE)
-  target_link_libraries(dep_llhttp INTERFACE ${LLHTTP_LIBRARY})
-else()
-  set(llhttp /usr/share/llhttp)
-  add_library(dep_llhttp STATIC ${llhttp}/api.c ${llhttp}/http.c ${llhttp}/llhttp.c)
-  target_include_directories(dep_llhttp SYSTEM PUBLIC /usr/share/include/llhttp)
-  target_compile_definitions(dep_llhttp PRIVATE LLHTTP_STRICT_MODE=1) # as Debian 13's is
-  target_compile_options(dep_llhttp PRIVATE -w)
+if(PARE_SERVICE)
+  pare_pkg(sqlite sqlite3)
+  pare_pkg(uv libuv)
+
+  # llhttp: a library on Debian 13, C sources in the package node-llhttp on Debian 12.
+  find_library(LLHTTP_LIBRARY llhttp)
+  if(LLHTTP_LIBRARY)
+    add_library(dep_llhttp INTERFACE)
+    target_link_libraries(dep_llhttp INTERFACE ${LLHTTP_LIBRARY})
+  else()
+    set(llhttp /usr/share/llhttp)
+    add_library(dep_llhttp STATIC ${llhttp}/api.c ${llhttp}/http.c ${llhttp}/llhttp.c)
+    target_include_directories(dep_llhttp SYSTEM PUBLIC /usr/share/include/llhttp)
+    target_compile_definitions(dep_llhttp PRIVATE LLHTTP_STRICT_MODE=1) # as Debian 13's is
+    target_compile_options(dep_llhttp PRIVATE -w)
+  endif()
 endif()
 
 # The inference runtimes, brought by scripts/fetch-runtimes.sh (shared by all build folders).

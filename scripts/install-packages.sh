@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing Pare needs, if any is missing.
-# Usage: install-packages.sh [build|test|lint]     (test and lint add what only the tests and `make lint` use)
+# Usage: install-packages.sh [build|test|lint|arm64]     (test and lint add what only the tests and `make lint` use, arm64
+# is the cross compiler and the emulated board)
 set -euo pipefail
 
 what=${1:-build}
@@ -10,6 +11,7 @@ build=(build-essential cmake ninja-build pkg-config git ca-certificates nodejs n
   libcurl4-openssl-dev libsodium-dev libseccomp-dev dataset-fashion-mnist)
 tests=(libcmocka-dev libonnx-testdata clang chromium)
 lint=(clang clang-tidy-19 clang-format shellcheck codespell)
+arm64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm cpio)
 
 # The same needs under the names of newer releases.
 if apt-cache show libllhttp-dev >/dev/null 2>&1; then build+=(libllhttp-dev); else build+=(node-llhttp); fi
@@ -18,6 +20,7 @@ wanted=("${build[@]}")
 case $what in
   test) wanted+=("${tests[@]}") ;;
   lint) wanted+=("${lint[@]}") ;;
+  arm64) wanted=("${arm64[@]}") ;;
 esac
 
 have() {

@@ -18,6 +18,7 @@
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 #include "profiler/agent/backoff.h"
+#include "profiler/agent/count_passes.h"
 #include "profiler/agent/lease.h"
 #include "profiler/agent/worker_process.h"
 
@@ -158,7 +159,7 @@ static enum rc run_worker(struct agent_job *j, struct worker_process_outcome *ou
                                              .user = j};
     enum rc rc = worker_process_run(&opts, outcome, err);
     free(input);
-    return rc;
+    return rc == RC_OK ? count_passes_run(&opts, j->spec, outcome->result, err) : rc;
 }
 
 /* --- files out --- */

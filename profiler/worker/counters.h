@@ -1,7 +1,8 @@
-/* counters.h -- hardware counters around a piece of work. Opened before the sandbox (a user namespace forbids
- * opening them) and before any thread starts: threads started later inherit them and are counted too. One
- * event set, no multiplexing. Where there are no usable counters the reason is told; nothing is ever filled
- * in. */
+/* counters.h -- hardware counters around a piece of work. Opened before the sandbox (a user namespace would
+ * forbid opening them) and before any thread starts: threads started later inherit them and are counted too.
+ *
+ * Nothing is multiplexed: what one set cannot hold is counted in another pass, by another worker. Where there
+ * are no usable counters the reason is told; nothing is ever filled in. */
 #pragma once
 
 #include <jansson.h>
@@ -9,21 +10,31 @@
 
 #include "core/base/err.h"
 
+enum { COUNTERS_SET_MAX = 6 };
+
 struct counters;
 
+struct counters_reading {
+    size_t n;
+    const char *names[COUNTERS_SET_MAX]; /* static texts */
+    int64_t values[COUNTERS_SET_MAX];
+};
+
 /* Never fails: without counters, and when memory runs out, the object (or NULL) tells why not. Each event is
- * tried on a loop of known length, and one that does not count there is not used: some virtual machines list
- * events that always read 0. */
+ * tried on work that must raise it, instructions on a loop of known length; one that does not count there is
+ * not used: some virtual machines accept events that always read 0. */
 struct counters *counters_open(void);
 void counters_close(struct counters *c); /* NULL is fine */
 
-/* {"available": true, "events": [...], "unusable": [...]} or {"available": false, "reason": "..."}: a new
- * reference. */
+/* {"available": true, "events": [names], "passes": [[names]], "unusable": {name: why},
+ *  "known_loop": {"instructions": 20000216, "expected": 20000000}}, a pass being what one set holds; or
+ * {"available": false, "reason": "..."}. A new reference. */
 json_t *counters_state(const struct counters *c);
 
-/* Counting is switched on between start and stop, in all threads. RC_UNSUPPORTED without counters,
- * RC_INTERNAL. */
+/* Opens the set of one pass: names out of the state's events. RC_INPUT: an unknown or unusable name, or more
+ * than one set holds; RC_UNSUPPORTED without counters. */
+MUST_USE enum rc counters_choose(struct counters *c, const json_t *names, struct err *err);
+
+/* Counting is switched on between start and stop, in all threads. RC_INTERNAL. */
 MUST_USE enum rc counters_start(struct counters *c, struct err *err);
-/* *ret = {"available": true, "per_inference": {"instructions": 35131300.0, ...}, "inferences": n, "unusable":
- * [...]}: counts divided by n. A new reference. */
-MUST_USE enum rc counters_stop(struct counters *c, uint64_t n, json_t **ret, struct err *err);
+MUST_USE enum rc counters_stop(struct counters *c, struct counters_reading *ret, struct err *err);

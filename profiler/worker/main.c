@@ -14,6 +14,7 @@
 #include "core/base/buf.h"
 #include "profiler/worker/calibrate.h"
 #include "profiler/worker/counters.h"
+#include "profiler/worker/counting.h"
 #include "profiler/worker/memory.h"
 #include "profiler/worker/probe.h"
 #include "profiler/worker/sandbox.h"
@@ -154,7 +155,13 @@ static int run_job(struct lines *lines, bool require) {
                                  .clear_refs_fd = profiling ? memory_open_reset() : -1,
                                  .result = json_object(),
                                  .files = json_array()};
-        rc = job.result && job.files ? run_confined(&job, require, &err) : err_memory(&err);
+        rc = job.result && job.files ? RC_OK : err_memory(&err);
+        if (rc == RC_OK && profiling && counting_wanted(spec.root)) {
+            rc = counting_prepare(&job, &err);
+        }
+        if (rc == RC_OK) {
+            rc = run_confined(&job, require, &err);
+        }
         json_decref(job.result);
         json_decref(job.files);
         counters_close(job.counters);

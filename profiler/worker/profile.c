@@ -1,8 +1,8 @@
 /* profile.c -- see profile.h. The order: drift kernel, single-stream, offline, drift kernel; memory is the
  * peak over both. A machine that was not steady (conditions.h) repeats the measurement once; if it then is
- * not either, the profile is marked. Counters come last, in runs of their own, so that counting cannot
- * disturb the times. With one instance the two scenarios are the same closed loop: it is measured once and
- * stands for both. */
+ * not either, the profile is marked. Counters are not switched on here: they get workers of their own
+ * (counting.h), so that counting cannot disturb the times; the result only says which there are. With one
+ * instance the two scenarios are the same closed loop: it is measured once and stands for both. */
 #include "profiler/worker/profile.h"
 
 #include <math.h>
@@ -16,14 +16,14 @@
 #include "core/base/json.h"
 #include "profiler/worker/conditions.h"
 #include "profiler/worker/counters.h"
+#include "profiler/worker/counting.h"
 #include "profiler/worker/energy.h"
 #include "profiler/worker/percentiles.h"
 
-enum { COUNTED_RUNS = 50, IDLE_US = 500 * 1000 };
+enum { IDLE_US = 500 * 1000 };
 static const double MIN_MEASURED_SHARE =
     0.25; /* of a scenario's time limit, however many samples there are by then */
 static const uint64_t MIN_MEASURED_NS = (uint64_t)1000 * 1000 * 1000;
-static const uint64_t COUNTED_NS = (uint64_t)2000 * 1000 * 1000;
 
 enum rc profile_settings_read(const struct job_spec *spec, struct profile_settings *ret, struct err *err) {
     json_t *runtime = NULL;
@@ -161,35 +161,6 @@ static enum rc run_all(struct worker_job *job, const struct profile_settings *se
     return rc;
 }
 
-/* Runs instance 0 with the counters on. Without counters the result says why, and nothing runs. */
-static enum rc count_events(struct worker_job *job, const struct profile_subject *subject, struct err *err) {
-    struct err why;
-    json_t *counted = NULL;
-    uint64_t runs = 0;
-    uint64_t start = clock_mono_ns();
-    float *us = calloc(subject->samples_per_run, sizeof(float));
-    if (!us) {
-        return err_memory(err);
-    }
-    enum rc rc = counters_start(job->counters, &why);
-    if (rc != RC_OK) {
-        free(us);
-        return worker_job_set(job, "counters", counters_state(job->counters), err);
-    }
-    while (rc == RC_OK && runs < COUNTED_RUNS && (runs == 0 || clock_mono_ns() - start < COUNTED_NS)) {
-        rc = subject->instances[0].run(subject->instances[0].user, us, err);
-        runs++;
-    }
-    free(us);
-    double units = (double)subject->samples_per_run * subject->units_per_sample;
-    enum rc stopped =
-        counters_stop(job->counters, (uint64_t)((double)runs * units), &counted, rc == RC_OK ? err : &why);
-    if (rc == RC_OK) {
-        rc = stopped;
-    }
-    return rc == RC_OK ? worker_job_set(job, "counters", counted, err) : rc;
-}
-
 static enum rc report(struct worker_job *job, const struct profile_subject *subject,
                       const struct conditions *conditions, const struct scenario_sample *single,
                       const struct scenario_sample *offline, const struct energy *energy, struct err *err) {
@@ -233,6 +204,9 @@ enum rc profile_measure(struct worker_job *job, const struct profile_settings *s
     struct scenario_sample single = {0};
     struct scenario_sample offline = {0};
     struct energy energy = {0};
+    if (counting_wanted(job->spec->root)) {
+        return counting_run(job, subject, err);
+    }
     lines_progress(job->lines, 0.1, "measuring");
     energy_open(ENERGY_ROOT, &energy.meter);
     measure_idle(&energy);
@@ -247,8 +221,7 @@ enum rc profile_measure(struct worker_job *job, const struct profile_settings *s
         rc = report(job, subject, &conditions, &single, &offline, &energy, err);
     }
     if (rc == RC_OK) {
-        lines_progress(job->lines, 0.95, "counting");
-        rc = count_events(job, subject, err);
+        rc = worker_job_set(job, "counters", counters_state(job->counters), err);
     }
     scenario_sample_release(&single);
     scenario_sample_release(&offline);

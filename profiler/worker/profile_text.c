@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/clock.h"
+#include "profiler/worker/counting.h"
 #include "profiler/worker/operators.h"
 #include "profiler/worker/profile.h"
 #include "runtimes/llama_lm.h"
@@ -116,12 +117,13 @@ enum rc profile_text(struct worker_job *job, const struct profile_settings *sett
     s->subject.samples_per_run = settings->generate;
     s->subject.units_per_sample = 1;
     s->subject.runtime_version = llama_lm_version();
+    bool timed = !counting_wanted(job->spec->root);
     enum rc rc = open_all(job, s, settings, err);
-    if (rc == RC_OK && (rc = prompt_rate(s, &rate, err)) == RC_OK &&
-        (rc = profile_measure(job, settings, &s->subject, err)) == RC_OK) {
+    if (rc == RC_OK && (!timed || (rc = prompt_rate(s, &rate, err)) == RC_OK) &&
+        (rc = profile_measure(job, settings, &s->subject, err)) == RC_OK && timed) {
         rc = add_prompt_rate(job, s->subject.count, rate, err);
     }
-    if (rc == RC_OK) {
+    if (rc == RC_OK && timed) {
         rc = worker_job_set(job, "operators", operators_unavailable("libllama does not time its operators"),
                             err);
     }

@@ -11,6 +11,9 @@
 struct scenario_instance {
     /* Runs once and stores the wall time of each of its parts in microseconds: us[samples_per_run]. */
     enum rc (*run)(void *user, float *us, struct err *err);
+    /* A run without the model's own work, whose counts are subtracted (counting.h); NULL where nothing
+     * surrounds it. */
+    enum rc (*idle)(void *user, float *us, struct err *err);
     void *user;
     cpu_set_t cpus;
 };

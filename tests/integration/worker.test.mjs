@@ -101,6 +101,19 @@ function metric(path, rows, columns) {
 const withImages = { skip: existsSync(FASHION) ? false : 'the package dataset-fashion-mnist is not installed' };
 const withShared = { skip: existsSync(SHARED) ? false : 'there is no PARE_MODELS' };
 
+// A counting pass of the same job: counts where the machine counts, and the machine's own reason where not.
+async function countsOrSaysWhyNot(t, job, counters) {
+  const events = counters.available ? counters.passes[0] : ['instructions'];
+  const ran = await run(t, { ...job, count: { events, runs: 3 } });
+  if (!counters.available) {
+    assert.equal(ran.error.code, 'unsupported');
+    assert.equal(ran.error.text, counters.reason);
+    return;
+  }
+  assert.deepEqual(Object.keys(ran.result.counters.per_inference).sort(), [...events].sort());
+  assert.equal(ran.result.scenarios, undefined, 'nothing is timed while counting');
+}
+
 test('inspect tells inputs, outputs, labels and metrics', withImages, async (t) => {
   const calibration = images({ take: 'calibration', calibration_examples: 500, exclude: null });
   const { result } = await good(t, { kind: 'inspect', model: onnx(RESNET), dataset: images({ take: 'eval', calibration_examples: 500, exclude: null }), calibration });
@@ -178,8 +191,9 @@ for (const [instances, threads] of [[1, 1], [1, 2], [2, 1]]) {
     assert.ok(result.load_ms > 0);
     assert.equal(result.size_bytes, statSync(RESNET).size);
     assert.equal(typeof result.counters.available, 'boolean');
-    if (result.counters.available) assert.ok(Object.keys(result.counters.per_inference).length > 0);
+    if (result.counters.available) assert.ok(result.counters.passes.length > 0);
     else assert.ok(result.counters.reason.length > 10);
+    await countsOrSaysWhyNot(t, job, result.counters);
     assert.ok(result.conditions.warmup_runs > 0);
     const { conditions, energy } = result;
     assert.equal(conditions.stable, conditions.unstable.length === 0);
