@@ -276,6 +276,8 @@ struct graph_value *graph_result(const struct graph *g, size_t i);
 /* Makes `v` an output of the graph too (for observing activations); nothing happens when it is one already.
  * `dtype` is its element type. Its shape is left undeclared. */
 MUST_USE enum rc graph_add_output(struct graph *g, struct graph_value *v, int32_t dtype, struct err *err);
+/* Leaves the graph without outputs, before others are added: what nothing reads then is not computed. */
+void graph_drop_outputs(struct graph *g);
 
 /* Version of the default domain's operator set. */
 int64_t graph_opset(const struct graph *g);

@@ -349,6 +349,16 @@ enum rc graph_add_output(struct graph *g, struct graph_value *v, int32_t dtype, 
     return RC_OK;
 }
 
+void graph_drop_outputs(struct graph *g) {
+    for (size_t i = 0; i < graph_result_count(g); i++) {
+        struct graph_value *v = graph_result(g, i);
+        if (v) {
+            v->is_output = false;
+        }
+    }
+    g->model->graph->n_output = 0;
+}
+
 /* --- declared types --- */
 
 void graph_forget_info(struct graph_value *v) {
