@@ -12,6 +12,8 @@
 #include "compressors/onnx/int8_dynamic.h"
 #include "compressors/onnx/int8_static.h"
 #include "compressors/onnx/prune_magnitude.h"
+#include "compressors/onnx/prune_sparsegpt.h"
+#include "compressors/onnx/prune_wanda.h"
 #include "compressors/onnx/smoothquant.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
@@ -74,6 +76,8 @@ static const struct {
     {"int4", int4_compress},
     {"smoothquant", smoothquant_compress},
     {"prune:magnitude", prune_magnitude_compress},
+    {"prune:wanda", prune_wanda_compress},
+    {"prune:sparsegpt", prune_sparsegpt_compress},
     {"original", keep_gguf},
     {"Q8_0", gguf_quantize_compress},
     {"Q5_K_M", gguf_quantize_compress},

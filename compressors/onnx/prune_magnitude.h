@@ -1,4 +1,4 @@
-/* prune_magnitude.h -- the technique prune:magnitude: the smallest weights of each tensor become zero. */
+/* prune_magnitude.h -- the technique prune:magnitude: the smallest weights become zero. */
 #pragma once
 
 #include <stddef.h>
@@ -6,9 +6,9 @@
 
 #include "compressors/compressor.h"
 
-/* compress_fn of "prune:magnitude". Option: ratio. Changes constant weights of Conv, ConvTranspose, MatMul
- * and Gemm that have at least 512 elements and no other readers. RC_UNSUPPORTED when there are none; RC_INPUT
- * for weights that are not finite. */
+/* compress_fn of "prune:magnitude". Options: block, pattern, ratio, scope. Changes constant weights of Conv,
+ * ConvTranspose, MatMul and Gemm that have at least 512 elements and no other readers. RC_UNSUPPORTED when
+ * there are none; RC_INPUT for weights that are not finite. */
 MUST_USE enum rc prune_magnitude_compress(struct compress_job *job, const struct recipe_step *step,
                                           struct err *err);
 

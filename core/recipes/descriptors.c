@@ -12,6 +12,9 @@ static const char *const alphas[] = {"search", "0.1", "0.2",  "0.25", "0.3",   "
 /* Steps that compute with 8-bit activations: only those have outliers to fear. */
 static const char *const eight_bit_steps[] = {"int8:static", "int8:dynamic", NULL};
 static const char *const weight_scales[] = {"channel", "tensor", NULL};
+static const char *const prune_blocks[] = {"1", "4", "8", "16", "32", "64", NULL};
+static const char *const prune_patterns[] = {"any", "1:2", "1:4", "2:4", "4:8", NULL};
+static const char *const prune_scopes[] = {"tensor", "model", NULL};
 static const char *const group_sizes[] = {"16", "32", "64", "128", "256", NULL};
 
 /* act: u8 suits x86 (VNNI multiplies u8 by s8), s8 suits ARM; the planner sets it for the targets of a study.
@@ -69,13 +72,52 @@ static const struct option_desc int4_options[] = {
      .help = "no zero points: a little smaller, a little less accurate"},
 };
 
-static const struct option_desc prune_options[] = {
-    {.name = "ratio",
+/* Which weights of a matrix become zero, beside those of each technique. */
+#define PRUNE_BLOCK                                                                                          \
+    {                                                                                                        \
+        .name = "block", .type = OPTION_INT, .min = 1, .max = 64, .choices = prune_blocks,                   \
+        .default_text = "1", .help = "weights go in square tiles of so many outputs by as many inputs",      \
+        .only_with = "pattern=any"                                                                           \
+    }
+#define PRUNE_PATTERN                                                                                        \
+    {                                                                                                        \
+        .name = "pattern", .type = OPTION_CHOICE, .choices = prune_patterns, .default_text = "any",          \
+        .help = "n:m keeps at most n of every m inputs in a row, as sparse matrix units want it"             \
+    }
+#define PRUNE_RATIO(text)                                                                                    \
+    {                                                                                                        \
+        .name = "ratio", .type = OPTION_NUMBER, .min = 0.01, .max = 0.99, .default_text = "0.5",             \
+        .help = text, .only_with = "pattern=any"                                                             \
+    }
+
+static const struct option_desc prune_magnitude_options[] = {
+    PRUNE_BLOCK,
+    PRUNE_PATTERN,
+    PRUNE_RATIO("part of the weights that becomes zero"),
+    {.name = "scope",
+     .type = OPTION_CHOICE,
+     .choices = prune_scopes,
+     .default_text = "tensor",
+     .help = "that part of each tensor, or of the whole model by one threshold",
+     .only_with = "pattern=any"},
+};
+
+static const struct option_desc prune_wanda_options[] = {
+    PRUNE_BLOCK,
+    PRUNE_PATTERN,
+    PRUNE_RATIO("part of each output's weights that becomes zero"),
+};
+
+static const struct option_desc prune_sparsegpt_options[] = {
+    PRUNE_BLOCK,
+    {.name = "damp",
      .type = OPTION_NUMBER,
-     .min = 0.01,
-     .max = 0.99,
-     .default_text = "0.5",
-     .help = "part of each tensor's weights that becomes zero"},
+     .min = 0.0001,
+     .max = 1,
+     .default_text = "0.01",
+     .help = "how far to distrust the calibration set: part of the mean input added to each"},
+    PRUNE_PATTERN,
+    PRUNE_RATIO("part of each tensor's weights that becomes zero"),
 };
 
 static const struct option_desc gguf_options[] = {
@@ -131,8 +173,22 @@ static const struct compressor_desc descriptors[] = {
     {.name = "prune:magnitude",
      .families = FAMILY_ONNX,
      .summary = "the smallest weights become zero: compresses better in transit, runs no faster by itself",
-     .options = prune_options,
-     .n_options = ARRAY_SIZE(prune_options),
+     .options = prune_magnitude_options,
+     .n_options = ARRAY_SIZE(prune_magnitude_options),
+     .place = PLACE_SPARSE},
+    {.name = "prune:wanda",
+     .families = FAMILY_ONNX,
+     .summary = "weights that do least to the outputs become zero: size times the strength of their input",
+     .options = prune_wanda_options,
+     .n_options = ARRAY_SIZE(prune_wanda_options),
+     .needs = NEEDS_CALIBRATION,
+     .place = PLACE_SPARSE},
+    {.name = "prune:sparsegpt",
+     .families = FAMILY_ONNX,
+     .summary = "weights become zero and those that are left make up for them: the most accurate pruning",
+     .options = prune_sparsegpt_options,
+     .n_options = ARRAY_SIZE(prune_sparsegpt_options),
+     .needs = NEEDS_CALIBRATION,
      .place = PLACE_SPARSE},
     GGUF_LEVEL("Q8_0", "8.5 bits a weight: nearly the accuracy of the original"),
     GGUF_LEVEL("Q5_K_M", "about 5.7 bits a weight"),

@@ -20,6 +20,7 @@
 #include "compressors/onnx/int4_pack.h"
 #include "compressors/onnx/int8_weights.h"
 #include "compressors/onnx/prune_magnitude.h"
+#include "compressors/onnx/prune_wanda.h"
 #include "core/base/clock.h"
 #include "core/recipes/recipe.h"
 #include "core/recipes/record.h"
@@ -84,15 +85,36 @@ static void prune_loop(const struct slice *s) {
     }
 }
 
+static void wanda(const struct slice *s, const struct prune_pattern *pattern) {
+    double norms[COLUMNS];
+    struct err err;
+    for (size_t c = 0; c < COLUMNS; c++) {
+        norms[c] = 1 + (double)(c % 7);
+    }
+    memcpy(s->out, s->w, s->rows * COLUMNS * sizeof(float));
+    if (prune_wanda_matrix(s->out, s->rows, COLUMNS, norms, pattern, &err)) {
+        die("wanda", &err);
+    }
+}
+
+static void wanda_loop(const struct slice *s) {
+    const struct prune_pattern half = {.shape = PRUNE_ANYWHERE, .ratio = 0.5};
+    wanda(s, &half);
+}
+
+static void two_of_four_loop(const struct slice *s) {
+    const struct prune_pattern two_of_four = {.shape = PRUNE_N_OF_M, .n = 2, .m = 4};
+    wanda(s, &two_of_four);
+}
+
 /* Other techniques add their inner loop here. */
 static const struct {
     const char *name;
     loop_fn *run;
 } loops[] = {
-    {"memory copy", copy_loop},
-    {"int8 scales and rounding", int8_loop},
-    {"int4 packing", int4_loop},
-    {"prune:magnitude", prune_loop},
+    {"memory copy", copy_loop},  {"int8 scales and rounding", int8_loop},
+    {"int4 packing", int4_loop}, {"prune:magnitude", prune_loop},
+    {"prune:wanda", wanda_loop}, {"prune:wanda,pattern=2:4", two_of_four_loop},
 };
 
 struct thread {

@@ -1,0 +1,103 @@
+/* layers_fixture.h -- small models around one layer of each kind, whose inputs depend on each other: a first
+ * layer, too small to be changed, mixes the noise of the calibration set. */
+#pragma once
+
+#include "tests/unit/compressors_onnx/int8_fixture.h"
+
+enum { LAYER_CHANNELS = 16, LAYER_OUTPUTS = 24, LAYER_PIXELS = SIDE * SIDE };
+
+enum layer_kind { LAYER_CONV, LAYER_GROUPED_CONV, LAYER_STRIDED_CONV, LAYER_MATMUL, LAYER_GEMM, LAYER_KINDS };
+
+static inline void layers_constant(struct builder *b, const char *name, const int64_t *dims, size_t rank,
+                                   uint32_t seed, float scale) {
+    static float values[LAYER_OUTPUTS * LAYER_CHANNELS * 9 * 4];
+    size_t count = 1;
+    for (size_t i = 0; i < rank; i++) {
+        count *= (size_t)dims[i];
+    }
+    assert_true(count <= sizeof(values) / sizeof(values[0]));
+    noise_fill(values, count, seed, scale);
+    builder_floats(b, name, dims, rank, values);
+}
+
+static inline void layers_conv(struct builder *b, enum layer_kind kind) {
+    static const int64_t pads[] = {1, 1, 1, 1}, strides[] = {2, 2};
+    const int64_t groups = kind == LAYER_GROUPED_CONV ? 2 : 1;
+    const int64_t dims[] = {LAYER_OUTPUTS, LAYER_CHANNELS / groups, 3, 3}, bias[] = {LAYER_OUTPUTS};
+    layers_constant(b, "w", dims, 4, 5, 0.2F);
+    layers_constant(b, "b", bias, 1, 6, 0.5F);
+    Onnx__NodeProto *n = builder_node(b, "Conv", "h w b", "y");
+    builder_attr_ints(b, n, "pads", pads, 4);
+    builder_attr_int(b, n, "group", groups);
+    if (kind == LAYER_STRIDED_CONV) {
+        builder_attr_ints(b, n, "strides", strides, 2);
+    }
+}
+
+/* Each row of 8 pixels of each channel's image, times a matrix; Gemm takes the whole image. */
+static inline void layers_product(struct builder *b, enum layer_kind kind) {
+    const int64_t flat = LAYER_CHANNELS * 4, rank = 2, shape[] = {-1, flat};
+    const int64_t matmul[] = {flat, LAYER_OUTPUTS}, gemm[] = {LAYER_OUTPUTS, flat}, bias[] = {LAYER_OUTPUTS};
+    bool is_gemm = kind == LAYER_GEMM;
+    builder_tensor(b, "shape", GRAPH_INT64, &rank, 1, shape, sizeof(shape));
+    layers_constant(b, "w", is_gemm ? gemm : matmul, 2, 5, 0.2F);
+    builder_node(b, "Reshape", "h shape", "rows");
+    if (!is_gemm) {
+        builder_node(b, "MatMul", "rows w", "y");
+        return;
+    }
+    layers_constant(b, "b", bias, 1, 6, 0.5F);
+    Onnx__NodeProto *n = builder_node(b, "Gemm", "rows w b", "y");
+    builder_attr_int(b, n, "transB", 1);
+    builder_attr_float(b, n, "alpha", 0.5F);
+    builder_attr_float(b, n, "beta", 2.0F);
+}
+
+static inline struct graph *layers_model(struct builder *b, enum layer_kind kind) {
+    static const int64_t pads[] = {1, 1, 1, 1}, mix[] = {LAYER_CHANNELS, 1, 3, 3};
+    const int64_t in[] = {-1, 1, SIDE, SIDE}, image[] = {-1, LAYER_OUTPUTS, -1, -1},
+                  rows[] = {-1, LAYER_OUTPUTS};
+    builder_init(b, 17);
+    builder_input(b, "x", GRAPH_FLOAT32, in, 4);
+    builder_output(b, "y", GRAPH_FLOAT32, kind < LAYER_MATMUL ? image : rows, kind < LAYER_MATMUL ? 4 : 2);
+    layers_constant(b, "mix", mix, 4, 3, 0.6F);
+    builder_attr_ints(b, builder_node(b, "Conv", "x mix", "m"), "pads", pads, 4);
+    builder_node(b, "Relu", "m", "h");
+    if (kind < LAYER_MATMUL) {
+        layers_conv(b, kind);
+    } else {
+        layers_product(b, kind);
+    }
+    return builder_graph(b);
+}
+
+static inline size_t layers_outputs(enum layer_kind kind, size_t images) {
+    size_t rows = kind == LAYER_STRIDED_CONV ? LAYER_PIXELS / 4
+                  : kind < LAYER_MATMUL      ? LAYER_PIXELS
+                                             : LAYER_CHANNELS * LAYER_PIXELS / (LAYER_CHANNELS * 4);
+    return images * rows * LAYER_OUTPUTS;
+}
+
+/* The model's outputs on all images of the calibration set; free() them. */
+static inline float *layers_run(struct onnxruntime *r, struct graph *g, struct dataset *d,
+                                enum layer_kind kind) {
+    size_t count = layers_outputs(kind, IMAGES);
+    float *x = malloc(IMAGES * IMAGE * sizeof(float)), *y = malloc(count * sizeof(float));
+    const int64_t dims[] = {IMAGES, 1, SIDE, SIDE};
+    assert_int_equal(dataset_count(d), IMAGES);
+    dataset_fill(d, 0, 0, IMAGES, x);
+    run_floats(r, g, dims, 4, x, IMAGES * IMAGE, y, count);
+    free(x);
+    return y;
+}
+
+/* Mean square of the difference, as a part of the mean square of a. */
+static inline double layers_error(const float *a, const float *b, size_t count) {
+    double difference = 0, square = 0;
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)a[i] - (double)b[i];
+        difference += d * d;
+        square += (double)a[i] * (double)a[i];
+    }
+    return difference / square;
+}

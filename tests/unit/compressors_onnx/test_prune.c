@@ -1,0 +1,226 @@
+/* prune:magnitude, prune:wanda and prune:sparsegpt on whole models: what becomes zero, what the model
+ * computes then, what is recorded and refused. */
+#include "compressors/onnx/prune_magnitude.h"
+#include "compressors/onnx/prune_sparsegpt.h"
+#include "compressors/onnx/prune_wanda.h"
+#include "tests/unit/compressors_onnx/layers_fixture.h"
+
+static compress_fn *technique_of(const char *recipe) {
+    return strncmp(recipe, "prune:wanda", 11) == 0       ? prune_wanda_compress
+           : strncmp(recipe, "prune:sparsegpt", 15) == 0 ? prune_sparsegpt_compress
+                                                         : prune_magnitude_compress;
+}
+
+struct outcome {
+    double error; /* of the outputs on the calibration set */
+    size_t zeros, count;
+    float weights[LAYER_OUTPUTS * LAYER_CHANNELS * 9];
+};
+
+static void prune(struct onnxruntime *r, enum layer_kind kind, const char *recipe, struct outcome *o) {
+    struct builder b;
+    struct record record;
+    struct err err = {0};
+    struct dataset *d = noise_dataset();
+    struct graph *g = layers_model(&b, kind);
+    float *values;
+    if (int8_apply(technique_of(recipe), recipe, g, d, 2, &record, &err)) {
+        fail_msg("%s: %s", recipe, err.text);
+    }
+    if (!dataset_is_bound(d)) {
+        const struct tensor_spec spec = {
+            .name = "x", .dtype = DTYPE_FLOAT32, .rank = 4, .dims = {-1, 1, SIDE, SIDE}};
+        assert_int_equal(dataset_bind(d, &spec, 1, &err), RC_OK);
+    }
+    assert_true(record.storage_only);
+    assert_int_equal(record.changed.count, 1);
+    assert_string_equal(record.changed.entries[0].tensor, "w");
+    assert_true(record_says(&record.left_alone, "mix", "fewer than 512"));
+    assert_true(record_says(&record.notes, NULL, "a map of bits and the weights left"));
+    assert_int_equal(graph_tensor_floats(g, graph_constant(g, graph_find(g, "w")), &values, &o->count, &err),
+                     RC_OK);
+    memcpy(o->weights, values, o->count * sizeof(float));
+    o->zeros = 0;
+    for (size_t i = 0; i < o->count; i++) {
+        o->zeros += values[i] == 0;
+    }
+    free(values);
+    float *after = layers_run(r, g, d, kind);
+    graph_free(g);
+    builder_free(&b);
+    g = layers_model(&b, kind);
+    float *before = layers_run(r, g, d, kind);
+    o->error = layers_error(before, after, layers_outputs(kind, IMAGES));
+    free(before);
+    free(after);
+    record_release(&record);
+    graph_free(g);
+    builder_free(&b);
+    dataset_free(d);
+}
+
+static void knowing_the_inputs_pays_on_every_kind_of_layer(void **state) {
+    for (int kind = 0; kind < LAYER_KINDS; kind++) {
+        static struct outcome magnitude, wanda, sparsegpt;
+        prune(*state, (enum layer_kind)kind, "prune:magnitude", &magnitude);
+        prune(*state, (enum layer_kind)kind, "prune:wanda", &wanda);
+        prune(*state, (enum layer_kind)kind, "prune:sparsegpt", &sparsegpt);
+        print_message("kind %d: error of magnitude %.4f, wanda %.4f, sparsegpt %.4f\n", kind, magnitude.error,
+                      wanda.error, sparsegpt.error);
+        assert_int_equal(magnitude.zeros, magnitude.count / 2);
+        assert_int_equal(wanda.zeros, wanda.count / 2);
+        assert_int_equal(sparsegpt.zeros, sparsegpt.count / 2);
+        assert_true(wanda.error < magnitude.error);
+        assert_true(sparsegpt.error < 0.8 * wanda.error);
+    }
+}
+
+/* Of every four input channels at one place of the kernel, two stay. */
+static void groups_of_a_pattern_run_along_the_channels(void **state) {
+    static const char *const recipes[] = {"prune:magnitude,pattern=2:4", "prune:wanda,pattern=2:4",
+                                          "prune:sparsegpt,pattern=2:4"};
+    for (size_t r = 0; r < 3; r++) {
+        static struct outcome o;
+        prune(*state, LAYER_CONV, recipes[r], &o);
+        for (size_t i = 0; i < LAYER_OUTPUTS * LAYER_CHANNELS / 4 * 9; i++) {
+            const float *w = o.weights + i / 9 * 4 * 9 + i % 9;
+            assert_int_equal((w[0] == 0) + (w[9] == 0) + (w[18] == 0) + (w[27] == 0), 2);
+        }
+    }
+}
+
+static void tiles_of_a_matmul_go_as_wholes(void **state) {
+    static const char *const recipes[] = {"prune:magnitude,block=8,ratio=0.25",
+                                          "prune:wanda,block=8,ratio=0.25",
+                                          "prune:sparsegpt,block=8,ratio=0.25"};
+    for (size_t r = 0; r < 3; r++) {
+        static struct outcome o;
+        prune(*state, LAYER_MATMUL, recipes[r], &o);
+        assert_int_equal(o.zeros, o.count / 4);
+        for (size_t i = 0; i < o.count; i++) {
+            size_t input = i / LAYER_OUTPUTS, output = i % LAYER_OUTPUTS;
+            size_t corner = input / 8 * 8 * LAYER_OUTPUTS + output / 8 * 8;
+            assert_int_equal(o.weights[i] == 0, o.weights[corner] == 0);
+        }
+    }
+}
+
+static void what_does_not_fit_the_pattern_is_left_alone_and_named(void **state) {
+    struct builder b;
+    struct record record;
+    struct err err = {0};
+    (void)state;
+    struct graph *g = layers_model(&b, LAYER_MATMUL);
+    assert_int_equal(
+        int8_apply(prune_magnitude_compress, "prune:magnitude,block=16", g, NULL, 1, &record, &err),
+        RC_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "prune:magnitude"));
+    assert_true(record_says(&record.left_alone, "w", "24 outputs by 64 inputs are no whole tiles of 16"));
+    record_release(&record);
+    graph_free(g);
+    builder_free(&b);
+}
+
+static void without_examples_it_is_refused(void **state) {
+    static const char *const recipes[] = {"prune:wanda", "prune:sparsegpt"};
+    (void)state;
+    for (size_t r = 0; r < 2; r++) {
+        struct builder b;
+        struct record record;
+        struct err err = {0};
+        struct graph *g = layers_model(&b, LAYER_CONV);
+        assert_int_equal(int8_apply(technique_of(recipes[r]), recipes[r], g, NULL, 1, &record, &err),
+                         RC_INPUT);
+        assert_non_null(strstr(err.text, "calibrat"));
+        record_release(&record);
+        graph_free(g);
+        builder_free(&b);
+    }
+}
+
+static void the_bytes_do_not_depend_on_the_threads(void **state) {
+    static const char *const recipes[] = {"prune:wanda", "prune:sparsegpt", "prune:magnitude,scope=model"};
+    (void)state;
+    for (size_t r = 0; r < 3; r++) {
+        char *data[2];
+        size_t size[2];
+        for (uint32_t i = 0; i < 2; i++) {
+            struct builder b;
+            struct record record;
+            struct err err = {0};
+            struct dataset *d = noise_dataset();
+            struct graph *g = layers_model(&b, LAYER_CONV);
+            assert_int_equal(int8_apply(technique_of(recipes[r]), recipes[r], g, d, i ? 3 : 1, &record, &err),
+                             RC_OK);
+            assert_int_equal(graph_pack(g, &data[i], &size[i], &err), RC_OK);
+            record_release(&record);
+            graph_free(g);
+            builder_free(&b);
+            dataset_free(d);
+        }
+        assert_int_equal(size[0], size[1]);
+        assert_memory_equal(data[0], data[1], size[0]);
+        free(data[0]);
+        free(data[1]);
+    }
+}
+
+/* Two layers, the second with much smaller weights: one threshold takes it first. */
+static void one_threshold_for_the_model_takes_the_smallest_of_all(void **state) {
+    const int64_t in[] = {2, 32}, square[] = {32, 32};
+    float large[32 * 32], small[32 * 32], *values;
+    struct builder b;
+    struct record record;
+    struct err err = {0};
+    size_t zeros[2] = {0}, count;
+    (void)state;
+    noise_fill(large, 32 * 32, 1, 1);
+    noise_fill(small, 32 * 32, 2, 0.01F);
+    builder_init(&b, 17);
+    builder_input(&b, "x", GRAPH_FLOAT32, in, 2);
+    builder_output(&b, "y", GRAPH_FLOAT32, in, 2);
+    builder_floats(&b, "large", square, 2, large);
+    builder_floats(&b, "small", square, 2, small);
+    builder_node(&b, "MatMul", "x large", "h");
+    builder_node(&b, "MatMul", "h small", "y");
+    struct graph *g = builder_graph(&b);
+    assert_int_equal(int8_apply(prune_magnitude_compress, "prune:magnitude,ratio=0.4,scope=model", g, NULL, 1,
+                                &record, &err),
+                     RC_OK);
+    static const char *const names[] = {"large", "small"};
+    for (size_t k = 0; k < 2; k++) {
+        assert_int_equal(
+            graph_tensor_floats(g, graph_constant(g, graph_find(g, names[k])), &values, &count, &err), RC_OK);
+        for (size_t i = 0; i < count; i++) {
+            zeros[k] += values[i] == 0;
+        }
+        free(values);
+    }
+    assert_int_equal(zeros[0] + zeros[1], 819);
+    assert_true(zeros[1] > 800);
+    record_release(&record);
+    graph_free(g);
+    builder_free(&b);
+}
+
+static int start(void **state) {
+    return onnxruntime_new(NULL, (struct onnxruntime **)state, NULL) != RC_OK;
+}
+
+static int stop(void **state) {
+    onnxruntime_free(*state);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(knowing_the_inputs_pays_on_every_kind_of_layer),
+        cmocka_unit_test(groups_of_a_pattern_run_along_the_channels),
+        cmocka_unit_test(tiles_of_a_matmul_go_as_wholes),
+        cmocka_unit_test(what_does_not_fit_the_pattern_is_left_alone_and_named),
+        cmocka_unit_test(without_examples_it_is_refused),
+        cmocka_unit_test(the_bytes_do_not_depend_on_the_threads),
+        cmocka_unit_test(one_threshold_for_the_model_takes_the_smallest_of_all),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
