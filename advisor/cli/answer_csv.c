@@ -22,7 +22,8 @@ static const struct column {
                {"size_bytes", NULL, "size_bytes"},
                {"usd_per_million", "usd_per_million", "value"},
                {"machine_hours_per_million", "machine_hours_per_million", "value"},
-               {"reason", NULL, "reason"}};
+               {"reason", NULL, "reason"},
+               {"explanation", NULL, "explanation"}};
 
 enum { CELL_SIZE = 40, CELLS = ARRAY_SIZE(columns) + 1 };
 

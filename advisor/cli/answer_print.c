@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,6 +154,38 @@ static void print_evidence(const json_t *a, FILE *out) {
     fputs(".\n", out);
 }
 
+/* One line a recipe: of its first configuration in the table that has an explanation. `said` holds the
+ * recipes that have their line. */
+static void print_explanation(const json_t *c, json_t *said, FILE *out) {
+    char runtime[FIGURE_SIZE];
+    const char *recipe = json_shown_text(c, "recipe"), *text = json_shown_text(c, "explanation");
+    if (!*text || json_object_get(said, recipe)) {
+        return;
+    }
+    if (json_object_size(said) == 0) {
+        fputs("\nWhy they are as fast as they are, beside the uncompressed model with the same settings:\n",
+              out);
+    }
+    figure_runtime(c, runtime);
+    fprintf(out, "  %s, %s: %s\n", recipe, runtime, text);
+    json_object_set_new(said, recipe, json_true());
+}
+
+static void print_explanations(const json_t *a, FILE *out) {
+    const json_t *lists[] = {json_object_get(a, "runners_up"), json_object_get(a, "undecided"),
+                             json_object_get(json_object_get(a, "rejected"), "items")};
+    json_t *c, *said = json_object();
+    size_t k;
+    print_explanation(json_object_get(a, "choice"), said, out);
+    print_explanation(json_object_get(a, "baseline"), said, out);
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        json_array_foreach((json_t *)(uintptr_t)lists[i], k, c) {
+            print_explanation(c, said, out);
+        }
+    }
+    json_decref(said);
+}
+
 static void print_relaxations(const json_t *a, FILE *out) {
     const json_t *miss = json_object_get(a, "nearest_miss"), *list = json_object_get(a, "relaxations");
     size_t i;
@@ -223,6 +256,7 @@ enum rc answer_print(const json_t *answer, enum output output, FILE *out, struct
         fprintf(out, "%s\n\n", json_shown_text(answer, "summary"));
         table_print(t, output, out);
         print_evidence(answer, out);
+        print_explanations(answer, out);
         print_relaxations(answer, out);
         print_legend(answer, priced, out);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "advisor/decide/explain.h"
+#include "advisor/jobs/explanation.h"
 #include "advisor/jobs/jobs_internal.h"
 #include "advisor/jobs/stored_json.h"
 #include "advisor/jobs/study_events.h"
@@ -67,28 +68,14 @@ static json_t *latency_json(const struct latency *l) {
     return object;
 }
 
-/* A profile as the worker reported it; NULL where it cannot be had. */
-static json_t *reported(const struct question *q, uint32_t candidate) {
-    struct store_tx *tx;
-    struct store_profile p;
-    json_t *result = NULL;
-    if (store_read_begin(q->store, &tx, NULL) != RC_OK) {
-        return NULL;
-    }
-    if (store_profile_get(tx, q->candidates[candidate].profile, &p, NULL) == RC_OK) {
-        result = stored_json(p.result_json);
-    }
-    store_read_end(tx);
-    return result;
-}
-
 static json_t *copy_or_null(json_t *value) {
     return value ? json_incref(value) : json_null();
 }
 
-/* Single-stream figures and energy. */
-static json_t *reported_json(const struct question *q, uint32_t candidate) {
-    json_t *result = reported(q, candidate);
+/* Single-stream figures and energy as the worker reported them. */
+static json_t *reported_json(struct store_tx *tx, const char *profile) {
+    struct store_profile p;
+    json_t *result = store_profile_get(tx, profile, &p, NULL) == RC_OK ? stored_json(p.result_json) : NULL;
     json_t *single = json_object_get(json_object_get(result, "scenarios"), "single-stream");
     json_t *energy = json_object_get(result, "energy");
     json_t *json =
@@ -96,6 +83,30 @@ static json_t *reported_json(const struct question *q, uint32_t candidate) {
                   "energy_j", copy_or_null(json_object_get(energy, "per_inference_j")));
     json_decref(result);
     return json;
+}
+
+/* What the profile tells beside what was decided from, and why the configuration is as fast as it is. */
+static enum rc profile_fields(const struct question *q, uint32_t candidate, json_t **ret, struct err *err) {
+    const char *profile = q->candidates[candidate].profile;
+    struct store_tx *tx;
+    json_t *why = NULL;
+    enum rc rc = store_read_begin(q->store, &tx, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    json_t *fields = reported_json(tx, profile);
+    rc = fields ? explanation_fields(q->explanations, tx, profile, &why, err) : err_memory(err);
+    store_read_end(tx);
+    if (rc == RC_OK && json_object_update(fields, why) != 0) {
+        rc = err_memory(err);
+    }
+    json_decref(why);
+    if (rc != RC_OK) {
+        json_decref(fields);
+        return rc;
+    }
+    *ret = fields;
+    return RC_OK;
 }
 
 static json_t *cost_json(const struct cost *c) {
@@ -133,10 +144,14 @@ enum rc answer_candidate(const struct question *q, const struct recommend_outcom
     const struct recommend_variant *v = &q->q.variants[c->variant];
     const struct recommend_machine *m = &q->q.machines[c->machine];
     const struct cost *cost = &o->verdicts[candidate].cost;
-    json_t *accuracy = NULL, *reason = reason_json(q, o, candidate, err);
+    json_t *accuracy = NULL, *worker = NULL, *reason = reason_json(q, o, candidate, err);
     enum rc rc = reason ? accuracy_json(q, o, c->variant, &accuracy, err) : err->rc;
+    if (rc == RC_OK) {
+        rc = profile_fields(q, candidate, &worker, err);
+    }
     if (rc != RC_OK) {
         json_decref(reason);
+        json_decref(accuracy);
         return rc;
     }
     json_t *json =
@@ -149,7 +164,6 @@ enum rc answer_candidate(const struct question *q, const struct recommend_outcom
         stored_number((double)c->memory_mib), "unstable", c->unstable, "size_bytes",
         (json_int_t)v->size_bytes, o->in_usd ? "usd_per_million" : "machine_hours_per_million",
         cost_json(cost), "provenance", "measured", "evidence", evidence_json(q, candidate), "reason", reason);
-    json_t *worker = reported_json(q, candidate);
     if (!json || !figures || !worker || json_object_update_missing(json, figures) != 0 ||
         json_object_update_missing(json, worker) != 0) {
         json_decref(json);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advisor/jobs/explanation.h"
 #include "advisor/jobs/stored_json.h"
 #include "advisor/jobs/work.h"
 #include "core/base/json.h"
@@ -455,10 +456,11 @@ enum rc question_build(struct store *s, const struct question_scope *scope, stru
         return err_memory(err);
     }
     q->store = s;
+    q->explanations = explanations_new();
     q->arena = arena_new(ARENA_BYTES);
     q->q.confidence = scope->confidence;
     q->q.price_per_hour = scope->price_per_hour;
-    enum rc rc = q->arena ? limits_read(scope->limits, &q->limits, err) : err_memory(err);
+    enum rc rc = q->arena && q->explanations ? limits_read(scope->limits, &q->limits, err) : err_memory(err);
     if (rc == RC_OK) {
         rc = gather_all(s, scope, q, err);
     }
@@ -493,6 +495,7 @@ void question_free(struct question *q) {
     for (size_t i = 0; q->variants && i < q->q.variant_count; i++) {
         figures_accuracies_release(&q->variants[i].accuracies);
     }
+    explanations_free(q->explanations);
     free(q->variants);
     free(q->variants_list);
     free(q->candidates);

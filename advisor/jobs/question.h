@@ -43,6 +43,8 @@ struct question {
     struct question_candidate *candidates; /* [q.candidate_count] */
     const char *model_id, *model_name;
     /* owned */
+    struct explanations
+        *explanations; /* advisor/jobs/explanation.h; what answers have read of the profiles */
     struct limits limits;
     struct arena *arena;
     struct recommend_machine *machines_list;

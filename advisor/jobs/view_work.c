@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "advisor/jobs/explanation.h"
 #include "advisor/jobs/jobs_internal.h"
 #include "advisor/jobs/stored_json.h"
 #include "advisor/jobs/views.h"
@@ -97,7 +98,19 @@ static enum rc profile_json(struct store_tx *tx, const char *id, json_t **ret, s
     if (rc != RC_OK) {
         return rc;
     }
-    return join(stored_json(p.result_json),
+    struct explanations *explanations = explanations_new();
+    json_t *why = NULL, *result = stored_json(p.result_json);
+    rc = explanations ? explanation_fields(explanations, tx, id, &why, err) : err_memory(err);
+    explanations_free(explanations);
+    if (rc == RC_OK && json_object_update(result, why) != 0) {
+        rc = err_memory(err);
+    }
+    json_decref(why);
+    if (rc != RC_OK) {
+        json_decref(result);
+        return rc;
+    }
+    return join(result,
                 json_pack("{s:s, s:s, s:s, s:{s:I, s:I, s:I}, s:s, s:s, s:o}", "id", p.id, "configuration",
                           c.id, "variant", c.variant, "runtime", "instances", (json_int_t)c.instances,
                           "threads", (json_int_t)c.threads, "batch", (json_int_t)c.batch, "machine_type",

@@ -56,7 +56,7 @@ static const struct {
     {"explain", "Explain a recommendation",
      "Why an answer is what it is: the choice against the baseline, and for each other configuration (or "
      "only those of one recipe) "
-     "what decided against it.",
+     "what decided against it, and what makes it as fast or slow as it is, by the times of its operators.",
      "{\"type\":\"object\",\"properties\":{\"recommendation\":{\"type\":\"string\",\"description\":\"id of "
      "an answer (rec_...)\"},"
      "\"recipe\":{\"type\":\"string\",\"description\":\"only this recipe, for example int8:dynamic\"}},"
@@ -159,10 +159,12 @@ static enum rc add_reasons(const json_t *list, const char *role, const char *rec
     json_array_foreach((json_t *)list, i, c) {
         if (rc == RC_OK && (!recipe || strcmp(recipe, json_shown_text(c, "recipe")) == 0)) {
             const json_t *r = json_object_get(c, "runtime");
-            rc = buf_printf(text, err, "- %s, %lld x %lld threads (%s): %s\n", json_shown_text(c, "recipe"),
+            const char *why = json_shown_text(c, "explanation");
+            rc = buf_printf(text, err, "- %s, %lld x %lld threads (%s): %s%s%s\n",
+                            json_shown_text(c, "recipe"),
                             (long long)json_integer_value(json_object_get(r, "instances")),
                             (long long)json_integer_value(json_object_get(r, "threads")), role,
-                            json_shown_text(c, "reason"));
+                            json_shown_text(c, "reason"), *why ? ". Speed: " : "", why);
         }
     }
     return rc;
@@ -184,7 +186,9 @@ static enum rc explain(struct jobs *j, const json_t *arguments, json_t **ret, st
         rc = answer_get(j, id, &answer, err);
     }
     if (rc == RC_OK && !recipe) {
-        rc = buf_printf(text, err, "%s\n", json_shown_text(answer, "summary"));
+        const char *why = json_shown_text(json_object_get(answer, "choice"), "explanation");
+        rc = buf_printf(text, err, "%s%s%s\n", json_shown_text(answer, "summary"), *why ? " Speed: " : "",
+                        why);
     }
     if (rc == RC_OK) {
         rc = add_reasons(json_object_get(answer, "runners_up"), "meets everything, costs more", recipe, text,

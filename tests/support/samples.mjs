@@ -1,7 +1,7 @@
 // samples.mjs -- small evaluation data made of the real files: the first images of Debian's Fashion-MNIST, the start of a text.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, inflateRawSync } from 'node:zlib';
 import { root } from './service.mjs';
 
 const fashion = '/usr/share/datasets/fashion-mnist';
@@ -94,4 +94,23 @@ export function writeNpz(file, arrays) {
   end.writeUInt32LE(offset, 16);
   writeFileSync(file, Buffer.concat([...parts, entries, end]));
   return file;
+}
+
+/** Writes the first `n` rows of every array of the .npz `from` to `to`. */
+export function firstRows(from, to, n) {
+  const zip = readFileSync(from), arrays = {};
+  let at = zip.readUInt32LE(zip.lastIndexOf('PK\x05\x06', undefined, 'latin1') + 16); // the central directory
+  while (zip.toString('latin1', at, at + 4) === 'PK\x01\x02') {
+    const method = zip.readUInt16LE(at + 10), packed = zip.readUInt32LE(at + 20), nameSize = zip.readUInt16LE(at + 28);
+    const name = zip.toString('latin1', at + 46, at + 46 + nameSize), local = zip.readUInt32LE(at + 42);
+    const start = local + 30 + zip.readUInt16LE(local + 26) + zip.readUInt16LE(local + 28);
+    const raw = zip.subarray(start, start + packed), data = method === 8 ? inflateRawSync(raw) : raw;
+    const head = data.readUInt16LE(8), text = data.toString('latin1', 10, 10 + head);
+    const shape = /'shape': \(([^)]*)\)/.exec(text)[1].split(',').map((d) => d.trim()).filter((d) => d).map(Number);
+    const bytes = data.subarray(10 + head), rows = Math.min(n, shape[0]);
+    arrays[name.replace(/\.npy$/, '')] = { dtype: /'descr': '([^']+)'/.exec(text)[1], shape: [rows, ...shape.slice(1)],
+      bytes: Buffer.from(bytes.subarray(0, (bytes.length / shape[0]) * rows)) };
+    at += 46 + nameSize + zip.readUInt16LE(at + 30) + zip.readUInt16LE(at + 32);
+  }
+  return writeNpz(to, arrays);
 }

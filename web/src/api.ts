@@ -6,7 +6,7 @@ export interface Accuracy {
 }
 // A variant that could not be made is listed among the rejected with its recipe and reason only.
 export interface Configuration {
-  id?: string; variant: string; recipe: string; reason?: string; provenance?: string; machine_type?: string; machine?: string;
+  id?: string; variant: string; recipe: string; reason?: string; explanation?: string | null; provenance?: string; machine_type?: string; machine?: string;
   runtime?: { instances: number; threads: number; batch: number };
   accuracy?: Accuracy | null;
   latency_us?: Record<string, number>;

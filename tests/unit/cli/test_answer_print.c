@@ -19,7 +19,7 @@ static const char answer_text[] =
     "   \"memory_mib\": 31.2, \"size_bytes\": 741107, \"machine_hours_per_million\": {\"value\": 0.1257}},"
     " \"runners_up\": [], \"frontier\": [], \"undecided\": [], \"nearest_miss\": null, \"relaxations\": [],"
     " \"rejected\": {\"total\": 1, \"items\": [{\"id\": \"cfg_c\", \"recipe\": \"int8:dynamic\", \"reason\": "
-    "\"p99 11.9 ms breaks 5 ms\","
+    "\"p99 11.9 ms breaks 5 ms\", \"explanation\": \"Convolutions fell back.\","
     "   \"runtime\": {\"instances\": 1, \"threads\": 2, \"batch\": 1}}]}}";
 
 static char *printed(enum output output) {
@@ -51,6 +51,7 @@ static void table_shows_choice_baseline_and_reasons(void **state) {
                                            "2.8 MB",
                                            "p99 11.9 ms breaks 5 ms",
                                            "h/M",
+                                           "\n  int8:dynamic, 1x2: Convolutions fell back.\n",
                                            "rec_1"};
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
         if (!strstr(text, expected[i])) {
@@ -67,8 +68,8 @@ static void csv_has_bare_figures_with_units_in_the_headers(void **state) {
         strstr(text, "role,configuration,recipe,instances,threads,batch,metric,accuracy,p50_us,p99_us,"));
     assert_non_null(strstr(
         text, "\r\nchoice,cfg_a,\"int8:static,act=u8\",2,1,8,top1,0.9476,441,512,2210,31.2,741107,,0.1257,"));
-    assert_non_null(
-        strstr(text, "\r\nrejected,cfg_c,int8:dynamic,1,2,1,,,,,,,,,,p99 11.9 ms breaks 5 ms\r\n"));
+    assert_non_null(strstr(text, "\r\nrejected,cfg_c,int8:dynamic,1,2,1,,,,,,,,,,p99 11.9 ms breaks 5 "
+                                 "ms,Convolutions fell back.\r\n"));
     free(text);
 }
 
