@@ -10,6 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifdef PARE_SANITIZED
+#include <sanitizer/common_interface_defs.h>
+#endif
+
 #include "core/base/container.h"
 #include "profiler/worker/namespaces.h"
 #include "profiler/worker/syscall_filter.h"
@@ -99,7 +103,17 @@ static enum rc drop_capabilities(struct err *err) {
     return RC_OK;
 }
 
+/* A sanitizer's report names functions, and its suppressions go by names: it reads the symbols of the loaded
+ * files at its first need, which must come before they are out of reach. */
+static void read_symbols(void) {
+#ifdef PARE_SANITIZED
+    char name[64];
+    __sanitizer_symbolize_pc((void *)(uintptr_t)read_symbols, "%f", name, sizeof(name));
+#endif
+}
+
 enum rc sandbox_enter(const struct sandbox_opts *opts, struct sandbox_report *report, struct err *err) {
+    read_symbols();
     *report = (struct sandbox_report){0};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return err_set(err, RC_INTERNAL, "no_new_privs cannot be set: %s", strerror(errno));
