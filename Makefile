@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 BUILD := build$(if $(filter-out release,$(PRESET)),/$(PRESET))
 
-.PHONY: bench-% fuzz help build demo demo-llm test run install clean packages packages-test format lint
+.PHONY: bench-% coverage fuzz help build demo demo-llm test test-sanitizers run install clean packages packages-test format lint
 
 help:
 	@echo "make demo       install what is missing, build, and find the cheapest way to serve a Fashion-MNIST ResNet"
@@ -34,6 +34,14 @@ demo-llm: build
 
 test: packages-test
 	@bash scripts/test.sh
+
+# Every test under ASan+UBSan and under TSan too (make test runs a chosen part of them there): about half an hour.
+test-sanitizers: packages-test
+	@PARE_SANITIZERS=all bash scripts/test.sh
+
+# What the tests reach, line by line: build/coverage/report/index.html.
+coverage: packages-test
+	@bash scripts/coverage.sh
 
 run: build
 	build/bin/pare serve --data demo-data

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds and runs every test: the whole suite on the normal build, then a chosen subset under ASan+UBSan and under TSan.
-# Ends with one summary line of ctest for everything. PARE_SANITIZERS=0 leaves the sanitizer builds out.
+# Builds and runs every test: a chosen subset under ASan+UBSan and under TSan, then the whole suite on the normal build.
+# Ends with one summary line of ctest for everything. PARE_SANITIZERS=0 leaves the sanitizer builds out, PARE_SANITIZERS=all runs
+# every test under them (make test-sanitizers).
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"
@@ -19,11 +20,13 @@ build release build
 if [ "${PARE_SANITIZERS:-1}" != 0 ]; then
   build asan build/asan
   build tsan build/tsan
+  chosen=(-L 'unit|fuzz|integration' -LE slow -E 'integration/(bad_input|first_answer|gate|llm|mcp|results)')
+  if [ "${PARE_SANITIZERS:-1}" = all ]; then chosen=(-L 'unit|fuzz|integration|e2e'); fi
   for sanitizer in asan tsan; do
     echo "== tests under $sanitizer"
     ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
       TSAN_OPTIONS="halt_on_error=1 suppressions=$top/tests/support/tsan.supp" LSAN_OPTIONS="suppressions=$top/tests/support/lsan.supp" \
-      ctest --test-dir "build/$sanitizer" --output-on-failure -L 'unit|fuzz' -LE 'slow' | tail -n 25
+      ctest --test-dir "build/$sanitizer" --output-on-failure "${chosen[@]}" | tail -n 25
   done
 fi
 echo "== all tests"
