@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "advisor/ask/ask.h"
 #include "advisor/cli/agent_child.h"
 #include "advisor/cli/options.h"
 #include "advisor/cli/verbs.h"
@@ -286,6 +287,9 @@ static enum rc open_server(struct serve *s, struct err *err) {
     enum rc rc = app_new(&app, &s->app, err);
     if (rc == RC_OK) {
         rc = mcp_route_add(s->app, err);
+    }
+    if (rc == RC_OK) {
+        rc = ask_route_add(s->app, err);
     }
     opts.app = s->app;
     return rc == RC_OK ? server_new(&opts, &s->server, err) : rc;

@@ -13,6 +13,7 @@
       "measure a model at many levels and recommend the cheapest that meets the floor")                      \
     X("study", verb_study, "list the studies, or look at, follow or cancel one")                             \
     X("recommend", verb_recommend, "ask again over what was measured, with other floors and budgets")        \
+    X("ask", verb_ask, "ask in plain words over what was measured")                                          \
     X("gate", verb_gate, "check a policy of budgets and floors in CI")                                       \
     X("show", verb_show, "everything stored about an id")                                                    \
     X("compare", verb_compare, "configurations side by side, tested in pairs")                               \

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { check, request } from '../support/openapi.mjs';
 import { fashionImages, hasFashion, languageModel, resnet } from '../support/samples.mjs';
-import { Service } from '../support/service.mjs';
+import { runPare, Service } from '../support/service.mjs';
 
 const skip = hasFashion ? false : "Debian's package dataset-fashion-mnist is not installed";
 
@@ -115,6 +115,19 @@ describe('a study over HTTP', { skip }, () => {
     assert.equal(gate.body.verdict, 'pass', gate.text);
     assert.equal((await ask('GET', '/v1/gates')).body.items[0].name, 'latency');
     await ask('GET', '/v1/gates/latency');
+  });
+
+  test('a question in plain words is answered with what was understood', async () => {
+    const { body } = await ask('POST', '/v1/ask', { question: 'Cheapest for resnet that keeps 90 % of the accuracy, with the median under 2 seconds? Why not fp32?' });
+    assert.deepEqual(body.understood, { model: 'resnet', study, floors: ['relative>=0.9'], budgets: ['p50<=2s'] });
+    assert.ok(body.text.startsWith(body.recommendation.summary), body.text);
+    const other = body.recommendation.choice.recipe === 'fp32' ? '' : 'fp32: ';
+    assert.ok(body.text.includes(other), body.text);
+    assert.match((await ask('POST', '/v1/ask', { question: 'p99 below 5' })).body.detail, /give it a unit/);
+    assert.match((await ask('POST', '/v1/ask', { question: 'the cheapest', model: 'nobody' })).body.detail, /no study of "nobody"/);
+    const run = await runPare(['ask', 'what is the cheapest?', '--server', service.url]);
+    assert.equal(run.code, 0, run.stderr);
+    assert.match(run.stdout, /Understood: resnet, floors relative>=0.9, budgets p50<=1s/);
   });
 
   test('what a study uses cannot be deleted; lists are paged', async () => {
