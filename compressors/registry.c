@@ -11,6 +11,7 @@
 #include "compressors/onnx/int4.h"
 #include "compressors/onnx/int8_dynamic.h"
 #include "compressors/onnx/int8_static.h"
+#include "compressors/onnx/prune_channels.h"
 #include "compressors/onnx/prune_magnitude.h"
 #include "compressors/onnx/prune_sparsegpt.h"
 #include "compressors/onnx/prune_wanda.h"
@@ -78,6 +79,7 @@ static const struct {
     {"prune:magnitude", prune_magnitude_compress},
     {"prune:wanda", prune_wanda_compress},
     {"prune:sparsegpt", prune_sparsegpt_compress},
+    {"prune:channels", prune_channels_compress},
     {"original", keep_gguf},
     {"Q8_0", gguf_quantize_compress},
     {"Q5_K_M", gguf_quantize_compress},

@@ -120,6 +120,42 @@ static const struct option_desc prune_sparsegpt_options[] = {
     PRUNE_RATIO("part of each tensor's weights that becomes zero"),
 };
 
+static const char *const channel_fits[] = {"least-squares", "none", NULL};
+static const char *const channel_multiples[] = {"1", "2", "4", "8", "16", "32", "64", NULL};
+static const char *const channel_scores[] = {"energy", "l1", NULL};
+static const char *const channel_scopes[] = {"layer", "model", NULL};
+
+static const struct option_desc channel_options[] = {
+    {.name = "ratio",
+     .type = OPTION_NUMBER,
+     .min = 0.01,
+     .max = 0.95,
+     .default_text = "0.5",
+     .help = "part of the channels that is removed"},
+    {.name = "refit",
+     .type = OPTION_CHOICE,
+     .choices = channel_fits,
+     .default_text = "least-squares",
+     .help = "whether the layers that read what is left are fitted to what the original gives"},
+    {.name = "round",
+     .type = OPTION_INT,
+     .min = 1,
+     .max = 64,
+     .choices = channel_multiples,
+     .default_text = "8",
+     .help = "widths are left as multiples of this: convolution kernels work on 8 or 16 channels at a time"},
+    {.name = "scope",
+     .type = OPTION_CHOICE,
+     .choices = channel_scopes,
+     .default_text = "layer",
+     .help = "the same part of every layer, or the least important of all layers together"},
+    {.name = "score",
+     .type = OPTION_CHOICE,
+     .choices = channel_scores,
+     .default_text = "energy",
+     .help = "which channels go first: those that later layers take least from, or those with small weights"},
+};
+
 static const struct option_desc gguf_options[] = {
     {.name = "imatrix",
      .type = OPTION_FLAG,
@@ -190,6 +226,13 @@ static const struct compressor_desc descriptors[] = {
      .n_options = ARRAY_SIZE(prune_sparsegpt_options),
      .needs = NEEDS_CALIBRATION,
      .place = PLACE_SPARSE},
+    {.name = "prune:channels",
+     .families = FAMILY_ONNX,
+     .summary = "removes whole channels, hidden units and attention heads: a smaller, faster model",
+     .options = channel_options,
+     .n_options = ARRAY_SIZE(channel_options),
+     .needs = NEEDS_CALIBRATION,
+     .place = PLACE_CHANNELS},
     GGUF_LEVEL("Q8_0", "8.5 bits a weight: nearly the accuracy of the original"),
     GGUF_LEVEL("Q5_K_M", "about 5.7 bits a weight"),
     GGUF_LEVEL("Q4_K_M", "about 4.9 bits a weight: the usual choice"),

@@ -1,0 +1,17 @@
+/* channel_score.h -- how much each unit of channels matters: the more, the larger its score. Scores compare
+ * within a family. */
+#pragma once
+
+#include "compressors/compressor.h"
+#include "compressors/onnx/channel_groups.h"
+
+/* Sum of the absolute weights that make the unit (Li et al. 2017, "Pruning Filters for Efficient ConvNets").
+ * scores[unit_count]. */
+MUST_USE enum rc channel_score_l1(struct graph *g, const struct channel_groups *groups, double *scores,
+                                  struct err *err);
+
+/* What the layers that read the unit take from it on the calibration examples: the variance of its part of
+ * their outputs, summed over outputs, as a part of what they take from all units together (with the
+ * activations' second moments; compare Luo et al. 2017, "ThiNet"). RC_INPUT without calibration examples. */
+MUST_USE enum rc channel_score_energy(struct compress_job *job, const struct channel_groups *groups,
+                                      double from, double to, double *scores, struct err *err);
