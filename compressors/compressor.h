@@ -22,9 +22,9 @@ struct recipe_step; /* core/recipes */
 enum { COMPRESS_PATH_SIZE = 4096 };
 
 struct compress_job {
-    /* What to work on. ONNX: `graph` (edited in place, owned by the job), the other three NULL. GGUF: `graph`
-     * NULL, `input` is the file to read, `output` the file to write, `folder` an existing folder for
-     * temporary files; all three absolute paths. */
+    /* What to work on. ONNX: `graph` (edited in place, owned by the job; a step may put another in its
+     * place), the other three NULL. GGUF: `graph` NULL, `input` is the file to read, `output` the file to
+     * write, `folder` an existing folder for temporary files; all three absolute paths. */
     struct graph *graph;
     const char *input, *output, *folder;
 
@@ -37,6 +37,11 @@ struct compress_job {
      * use compress_progress. */
     void (*on_progress)(void *user, double fraction, const char *text);
     void *user;
+
+    /* Which weights a step may change, by the name of their initializer ("" for products without any); NULL:
+     * all. Set by a step that uses others for a part of the model; ask compress_wants. */
+    bool (*wanted)(const void *wanted_user, const char *weights);
+    const void *wanted_user;
 
     bool smoothed; /* an earlier step chose the scales of activations: later ones leave them as they are */
 
@@ -52,6 +57,10 @@ static inline void compress_progress(const struct compress_job *job, double frac
     if (job->on_progress) {
         job->on_progress(job->user, fraction < 0 ? 0 : fraction > 1 ? 1 : fraction, text);
     }
+}
+
+static inline bool compress_wants(const struct compress_job *job, const char *weights) {
+    return !job->wanted || job->wanted(job->wanted_user, weights);
 }
 
 /* --- running a whole recipe (registry.c) --- */

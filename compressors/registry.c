@@ -11,6 +11,7 @@
 #include "compressors/onnx/int4.h"
 #include "compressors/onnx/int8_dynamic.h"
 #include "compressors/onnx/int8_static.h"
+#include "compressors/onnx/mixed.h"
 #include "compressors/onnx/prune_channels.h"
 #include "compressors/onnx/prune_magnitude.h"
 #include "compressors/onnx/prune_sparsegpt.h"
@@ -75,6 +76,7 @@ static const struct {
     {"int8:dynamic", int8_dynamic_compress},
     {"int8:static", int8_static_compress},
     {"int4", int4_compress},
+    {"mixed", mixed_compress},
     {"smoothquant", smoothquant_compress},
     {"prune:magnitude", prune_magnitude_compress},
     {"prune:wanda", prune_wanda_compress},

@@ -27,7 +27,8 @@ static const double settled_ratio = 0.03;
 /* Statistics of one target. */
 struct target_stats {
     struct range_stats range;
-    float *channels; /* [channel_count]; NULL while unknown or not wanted */
+    uint64_t elements; /* of all runs */
+    float *channels;   /* [channel_count]; NULL while unknown or not wanted */
     size_t channel_count;
     bool no_channels; /* the last axis changed: given up */
 };
@@ -125,6 +126,7 @@ static enum rc channels_add(struct target_stats *s, const struct onnxruntime_ten
 
 static enum rc target_stats_merge(struct target_stats *s, const struct target_stats *other, struct err *err) {
     range_stats_merge(&s->range, &other->range);
+    s->elements += other->elements;
     s->no_channels = s->no_channels || other->no_channels;
     if (!other->channels) {
         return RC_OK;
@@ -155,6 +157,7 @@ static enum rc observe(struct worker *w, const struct onnxruntime_result *result
         const float *values = t->data;
         size_t n = t->bytes / sizeof(float);
         range_stats_add(&w->stats[i].range, values, n, n / SAMPLE_MAX + 1);
+        w->stats[i].elements += n;
         if (target->watch & CALIBRATION_CHANNELS) {
             enum rc rc = channels_add(&w->stats[i], t, values, n, err);
             if (rc) {
@@ -525,4 +528,8 @@ const float *calibration_channels(const struct calibration *c, size_t i, size_t 
 
 size_t calibration_examples(const struct calibration *c) {
     return c->examples;
+}
+
+double calibration_elements(const struct calibration *c, size_t i) {
+    return c->examples > 0 ? (double)c->targets[i].elements / (double)c->examples : 0;
 }

@@ -54,3 +54,5 @@ const struct range_stats *calibration_stats(const struct calibration *c, size_t 
 const float *calibration_channels(const struct calibration *c, size_t i, size_t *channels);
 /* Examples that were run. */
 size_t calibration_examples(const struct calibration *c);
+/* Elements of target i for one example, on average. */
+double calibration_elements(const struct calibration *c, size_t i);

@@ -195,6 +195,10 @@ static enum rc visit(struct int4 *q, struct graph_node *n, struct err *err) {
     struct weights w = weights_of(q->g, n);
     const struct graph_value *table = graph_is_op(n, "Gather") ? graph_input(q->g, n, 0) : NULL;
     const Onnx__TensorProto *t = graph_constant(q->g, table);
+    const struct graph_value *weights = table ? table : w.value;
+    if (!compress_wants(q->job, weights ? weights->name : "")) {
+        return RC_OK;
+    }
     if (table && t && t->data_type == GRAPH_FLOAT32 && t->n_dims == 2) {
         return record_left_alone(q->job->record, err, table->name,
                                  "a table that rows are taken from, not multiplied");

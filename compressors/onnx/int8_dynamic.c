@@ -259,7 +259,7 @@ enum rc int8_dynamic_compress(struct compress_job *job, const struct recipe_step
         rc = d.inputs ? quantize_all(&d, err) : err_memory(err);
     }
     if (!rc) {
-        rc = int8_embed_quantize(job->graph, job->record, err);
+        rc = int8_embed_quantize(job->graph, &ban, job->record, err);
     }
     if (!rc) {
         rc = pass_remove_dead(job->graph, NULL, err);

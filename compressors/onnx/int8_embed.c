@@ -104,11 +104,12 @@ static enum rc quantize_table(struct graph *g, struct graph_value *v, struct rec
     return rc ? rc : record_changed(record, err, v->name, "int8 rows, one scale a column, read by Gather");
 }
 
-enum rc int8_embed_quantize(struct graph *g, struct record *record, struct err *err) {
+enum rc int8_embed_quantize(struct graph *g, const struct int8_ban *ban, struct record *record,
+                            struct err *err) {
     size_t n = graph_value_count(g); /* values added on the way are not tables */
     for (size_t i = 0; i < n; i++) {
         struct graph_value *v = graph_value_at(g, i);
-        if (is_table(g, v)) {
+        if (is_table(g, v) && !int8_ban_has(ban, v)) {
             enum rc rc = quantize_table(g, v, record, err);
             if (rc) {
                 return rc;

@@ -10,58 +10,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compressors/onnx/calibration.h"
 #include "compressors/onnx/graph.h"
 #include "compressors/onnx/int8_embed.h"
 #include "compressors/onnx/int8_emit.h"
 #include "compressors/onnx/int8_plan.h"
 #include "compressors/onnx/int8_smooth.h"
 #include "compressors/onnx/passes.h"
-#include "compressors/onnx/range.h"
 #include "core/data/dataset.h"
 #include "core/recipes/recipe.h"
 
-struct options {
-    enum range_type act;
-    enum range_method method;
-    double percent;
-    enum int8_scales weights;
-    bool smooth;
-};
-
-static enum rc read_options(const struct recipe_step *step, struct options *o, struct err *err) {
-    o->act = strcmp(recipe_choice(step, "act"), "s8") == 0 ? RANGE_INT8 : RANGE_UINT8;
+static enum rc read_options(const struct recipe_step *step, struct int8_static_opts *o, struct err *err) {
+    o->range.act = strcmp(recipe_choice(step, "act"), "s8") == 0 ? RANGE_INT8 : RANGE_UINT8;
+    o->range.percent = recipe_number(step, "percentile");
     o->weights = strcmp(recipe_choice(step, "weights"), "tensor") == 0 ? INT8_PER_TENSOR : INT8_PER_CHANNEL;
-    o->smooth = strcmp(recipe_choice(step, "smooth"), "auto") == 0;
-    o->percent = recipe_number(step, "percentile");
-    if (!range_method_parse(recipe_choice(step, "calib"), &o->method)) {
+    if (!range_method_parse(recipe_choice(step, "calib"), &o->range.method)) {
         return err_set(err, RC_INPUT, "calib=%s is not known", recipe_choice(step, "calib"));
     }
     return RC_OK;
 }
 
-/* Ranges of all tensors of the plan. */
-static enum rc observe(struct compress_job *job, const struct int8_plan *plan, struct calibration **ret,
-                       struct err *err) {
-    static const struct calibration_opts opts = {.max_examples = 0, .from = 0.3, .to = 0.9};
-    struct calibration_target *targets = calloc(plan->tensor_count + 1, sizeof(*targets));
-    if (!targets) {
-        return err_memory(err);
-    }
-    for (size_t i = 0; i < plan->tensor_count; i++) {
-        targets[i].name = plan->tensors[i].value->name;
-        targets[i].watch = CALIBRATION_BINS;
-    }
-    enum rc rc = calibration_run(job, targets, plan->tensor_count, &opts, ret, err);
-    free(targets);
-    return rc;
-}
-
-static enum rc smooth(struct compress_job *job, const struct options *o, const struct int8_plan *plan,
+static enum rc smooth(struct compress_job *job, const struct recipe_step *step, const struct int8_plan *plan,
                       struct err *err) {
     static const struct int8_smoothing how = {.search = true, .from = 0, .to = 0.3};
     size_t count = 0;
-    if (!o->smooth || job->smoothed) {
+    if (job->smoothed || strcmp(recipe_choice(step, "smooth"), "none") == 0) {
         return RC_OK;
     }
     enum rc rc = int8_smooth(job, plan, &how, NULL, &count, err);
@@ -74,63 +46,42 @@ static enum rc smooth(struct compress_job *job, const struct options *o, const s
                      count);
 }
 
-static enum rc ban_wrecked(const struct int8_plan *plan, const struct calibration *c, struct int8_ban *ban,
-                           struct err *err) {
-    for (size_t i = 0; i < plan->tensor_count; i++) {
-        if (range_is_wrecked(calibration_stats(c, i))) {
-            enum rc rc = int8_ban_add(ban, plan->tensors[i].value, err);
-            if (rc) {
-                return rc;
-            }
-        }
-    }
-    return RC_OK;
-}
-
-static enum rc choose_params(const struct int8_plan *plan, const struct int8_plan *observed,
-                             const struct calibration *c, const struct options *o,
-                             struct range_params *params, struct err *err) {
-    for (size_t i = 0; i < plan->tensor_count; i++) {
-        const struct int8_tensor *t = &plan->tensors[i];
-        if (t->same_as != SIZE_MAX) { /* always an earlier tensor */
-            params[i] = params[t->same_as];
-            continue;
-        }
-        size_t at = int8_plan_find(observed, t->value);
-        if (at == SIZE_MAX) {
-            return err_set(err, RC_INTERNAL, "int8:static: \"%s\" was not observed", t->value->name);
-        }
-        float low = 0;
-        float high = 0;
-        range_choose(calibration_stats(c, at), o->method, o->percent, &low, &high);
-        if (t->value->producer && graph_is_op(t->value->producer, "Clip")) {
-            /* Strictly inside the bounds, whatever the rounding of the scale: else the runtime keeps the
-             * Clip. */
-            low *= 1 - 1e-6F;
-            high *= 1 - 1e-6F;
-        }
-        params[i] = range_params_of(low, high, o->act);
-    }
-    return RC_OK;
-}
-
-static enum rc quantize(struct compress_job *job, const struct options *o, const struct int8_plan *plan,
-                        const struct int8_plan *observed, const struct calibration *c, struct err *err) {
+static enum rc emit(struct graph *g, const struct int8_ranges *ranges, const struct int8_static_opts *o,
+                    const struct int8_plan *plan, struct record *record, struct err *err) {
     struct range_params *params = calloc(plan->tensor_count + 1, sizeof(*params));
     if (!params) {
         return err_memory(err);
     }
-    enum rc rc = choose_params(plan, observed, c, o, params, err);
+    enum rc rc = int8_ranges_params(ranges, plan, &o->range, params, err);
     if (!rc) {
-        struct int8_emit_opts opts = {.act = o->act, .weights = o->weights, .params = params};
-        rc = int8_emit(job->graph, plan, &opts, job->record, err);
+        struct int8_emit_opts opts = {.act = o->range.act, .weights = o->weights, .params = params};
+        rc = int8_emit(g, plan, &opts, record, err);
     }
     free(params);
     return rc;
 }
 
-static enum rc note_examples(struct compress_job *job, const struct calibration *c, struct err *err) {
-    size_t used = calibration_examples(c);
+enum rc int8_static_write(struct graph *g, const struct int8_ranges *ranges, const struct int8_static_opts *o,
+                          struct int8_ban *ban, struct record *record, struct record *left_alone,
+                          size_t *count, struct err *err) {
+    struct int8_plan plan = {0};
+    enum rc rc = int8_ranges_ban(ranges, g, ban, err);
+    if (!rc) {
+        rc = int8_plan_make(g, ban, left_alone, &plan, err);
+    }
+    *count = plan.op_count;
+    if (!rc && plan.op_count > 0) {
+        rc = emit(g, ranges, o, &plan, record, err);
+    }
+    if (!rc) {
+        rc = int8_embed_quantize(g, ban, record, err);
+    }
+    int8_plan_release(&plan);
+    return rc;
+}
+
+static enum rc note_examples(struct compress_job *job, const struct int8_ranges *ranges, struct err *err) {
+    size_t used = int8_ranges_examples(ranges);
     size_t all = dataset_count(job->calibration);
     return used >= all
                ? RC_OK
@@ -151,56 +102,46 @@ static enum rc note_machine(struct compress_job *job, enum range_type act, struc
 }
 
 enum rc int8_static_compress(struct compress_job *job, const struct recipe_step *step, struct err *err) {
-    struct options o;
+    struct int8_static_opts o;
     struct int8_ban ban = {0};
-    struct int8_plan wanted = {0};
     struct int8_plan plan = {0};
-    struct calibration *c = NULL;
+    struct int8_ranges *ranges = NULL;
+    size_t count = 0;
     enum rc rc = read_options(step, &o, err);
     if (!rc) {
         rc = int8_plan_prepare(job->graph, err);
     }
     if (!rc) {
-        rc = int8_plan_make(job->graph, &ban, NULL, &wanted, err);
+        rc = int8_plan_make(job->graph, &ban, NULL, &plan, err);
     }
-    if (!rc && wanted.op_count == 0) {
+    if (!rc && plan.op_count == 0) {
         rc = err_set(err, RC_UNSUPPORTED,
                      "int8:static: the model has no Conv, Gemm or MatMul with constant float32 weights");
     }
     if (!rc) {
-        rc = smooth(job, &o, &wanted, err);
+        rc = smooth(job, step, &plan, err);
     }
     if (!rc) {
-        rc = observe(job, &wanted, &c, err);
+        rc = int8_ranges_observe(job, &plan, 0.3, 0.9, &ranges, err);
     }
     if (!rc) {
-        rc = note_examples(job, c, err);
+        rc = note_examples(job, ranges, err);
     }
     if (!rc) {
-        rc = ban_wrecked(&wanted, c, &ban, err);
+        rc = int8_static_write(job->graph, ranges, &o, &ban, job->record, job->record, &count, err);
     }
-    if (!rc) {
-        rc = int8_plan_make(job->graph, &ban, job->record, &plan, err);
-    }
-    if (!rc && plan.op_count == 0) {
+    if (!rc && count == 0) {
         rc = err_set(
             err, RC_UNSUPPORTED,
             "int8:static: no activation of this model fits 8 bits (infinities, NaN or masks in all of them)");
     }
     if (!rc) {
-        rc = quantize(job, &o, &plan, &wanted, c, err);
-    }
-    if (!rc) {
-        rc = int8_embed_quantize(job->graph, job->record, err);
-    }
-    if (!rc) {
-        rc = note_machine(job, o.act, err);
+        rc = note_machine(job, o.range.act, err);
     }
     if (!rc) {
         rc = pass_remove_dead(job->graph, NULL, err);
     }
-    calibration_free(c);
-    int8_plan_release(&wanted);
+    int8_ranges_free(ranges);
     int8_plan_release(&plan);
     int8_ban_release(&ban);
     return rc;

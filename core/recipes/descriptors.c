@@ -10,7 +10,7 @@ static const char *const smoothings[] = {"auto", "none", NULL};
 static const char *const alphas[] = {"search", "0.1", "0.2",  "0.25", "0.3",   "0.375", "0.4", "0.5", "0.6",
                                      "0.625",  "0.7", "0.75", "0.8",  "0.875", "0.9",   "1",   NULL};
 /* Steps that compute with 8-bit activations: only those have outliers to fear. */
-static const char *const eight_bit_steps[] = {"int8:static", "int8:dynamic", NULL};
+static const char *const eight_bit_steps[] = {"int8:static", "int8:dynamic", "mixed", NULL};
 static const char *const weight_scales[] = {"channel", "tensor", NULL};
 static const char *const prune_blocks[] = {"1", "4", "8", "16", "32", "64", NULL};
 static const char *const prune_patterns[] = {"any", "1:2", "1:4", "2:4", "4:8", NULL};
@@ -57,6 +57,51 @@ static const struct option_desc smoothquant_options[] = {
      .default_text = "search",
      .help =
          "how far outliers move into the weights, 0 to 1; search: for each activation, by expected error"},
+};
+
+static const char *const mixed_targets[] = {"accuracy", "size", "latency", NULL};
+static const char *const mixed_costs[] = {"size", "latency", NULL};
+
+static const struct option_desc mixed_options[] = {
+    {.name = "act",
+     .type = OPTION_CHOICE,
+     .choices = act_types,
+     .default_text = "u8",
+     .help = "type of 8-bit activations: u8 is fastest on x86, s8 on ARM",
+     .always_written = true},
+    {.name = "drop",
+     .type = OPTION_NUMBER,
+     .min = 0,
+     .max = 50,
+     .default_text = "0.5",
+     .help =
+         "accuracy that may be lost, in percentage points, estimated on the calibration set without labels",
+     .only_with = "target=accuracy"},
+    {.name = "least",
+     .type = OPTION_CHOICE,
+     .choices = mixed_costs,
+     .default_text = "size",
+     .help = "what is made least for that accuracy: bytes, or time by a fixed model of it",
+     .only_with = "target=accuracy"},
+    {.name = "mib",
+     .type = OPTION_NUMBER,
+     .min = 0.001,
+     .max = 100000,
+     .default_text = "5",
+     .help = "size of the model's file in MiB, at most",
+     .only_with = "target=size"},
+    {.name = "speedup",
+     .type = OPTION_NUMBER,
+     .min = 1,
+     .max = 100,
+     .default_text = "2",
+     .help = "how many times as fast the matrix products must be, by a fixed model of time: nothing is timed",
+     .only_with = "target=latency"},
+    {.name = "target",
+     .type = OPTION_CHOICE,
+     .choices = mixed_targets,
+     .default_text = "accuracy",
+     .help = "accuracy: the least cost for it; size or latency: the least loss within it"},
 };
 
 static const struct option_desc int4_options[] = {
@@ -205,6 +250,13 @@ static const struct compressor_desc descriptors[] = {
      .summary = "4-bit weights of matrix products, in groups; activations stay as they are",
      .options = int4_options,
      .n_options = ARRAY_SIZE(int4_options),
+     .place = PLACE_PRECISION},
+    {.name = "mixed",
+     .families = FAMILY_ONNX,
+     .summary = "32, 8 or 4 bits for each layer, by how much each loses, measured on a calibration set",
+     .options = mixed_options,
+     .n_options = ARRAY_SIZE(mixed_options),
+     .needs = NEEDS_CALIBRATION,
      .place = PLACE_PRECISION},
     {.name = "prune:magnitude",
      .families = FAMILY_ONNX,
