@@ -6,6 +6,7 @@
 
 #include "compressors/compressor.h"
 #include "compressors/gguf/gguf_quantize.h"
+#include "compressors/onnx/equalize.h"
 #include "compressors/onnx/fp16.h"
 #include "compressors/onnx/graph.h"
 #include "compressors/onnx/int4.h"
@@ -77,6 +78,7 @@ static const struct {
     {"int8:static", int8_static_compress},
     {"int4", int4_compress},
     {"mixed", mixed_compress},
+    {"equalize", equalize_compress},
     {"smoothquant", smoothquant_compress},
     {"prune:magnitude", prune_magnitude_compress},
     {"prune:wanda", prune_wanda_compress},

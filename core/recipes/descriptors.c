@@ -50,6 +50,13 @@ static const struct option_desc int8_static_options[] = {
      .help = "one scale for each output channel, or one for the whole tensor"},
 };
 
+static const struct option_desc equalize_options[] = {
+    {.name = "absorb",
+     .type = OPTION_FLAG,
+     .help =
+         "also move high biases into the layer behind, by the statistics of batch normalization: not exact"},
+};
+
 static const struct option_desc smoothquant_options[] = {
     {.name = "alpha",
      .type = OPTION_CHOICE,
@@ -222,6 +229,13 @@ static const struct compressor_desc descriptors[] = {
      .families = FAMILY_GGUF,
      .summary = "the model as submitted: the baseline",
      .place = PLACE_ALONE},
+    {.name = "equalize",
+     .families = FAMILY_ONNX,
+     .summary =
+         "moves scales between layers, so that channels of weights are equally large: for per-tensor scales",
+     .options = equalize_options,
+     .n_options = ARRAY_SIZE(equalize_options),
+     .place = PLACE_EQUALIZE},
     {.name = "smoothquant",
      .families = FAMILY_ONNX,
      .summary = "moves outliers of activations into the weights, so that both fit 8 bits",
