@@ -14,6 +14,9 @@
     "j.id, j.key, j.kind, j.state, j.priority, j.machine_type, j.label, j.spec_json, j.subject_json, "       \
     "j.token, j.lease_until_ms, j.crashes, j.target, j.fraction, j.text, j.result_json, j.error_code, "      \
     "j.error_text, j.log, j.created_ms, j.finished_ms"
+#define COMPARISON_COLUMNS                                                                                   \
+    "id, key, state, machine_type, request_json, spec_json, verdict, result_json, error_code, error_text, "  \
+    "created_ms, finished_ms"
 #define MACHINE_TYPE_SELECT                                                                                  \
     "SELECT m.id, m.name, m.fingerprint_json, m.instance_type, p.usd_per_hour, p.source, p.as_of, "          \
     "m.created_ms FROM machine_types m LEFT JOIN prices p ON p.id = "                                        \
@@ -28,7 +31,9 @@
                     "AND NOT EXISTS (SELECT 1 FROM dataset_files WHERE sha256 = b.sha256) "                  \
                     "AND NOT EXISTS (SELECT 1 FROM variant_files WHERE sha256 = b.sha256) "                  \
                     "AND NOT EXISTS (SELECT 1 FROM example_scores WHERE sha256 = b.sha256) "                 \
-                    "AND NOT EXISTS (SELECT 1 FROM profile_samples WHERE sha256 = b.sha256)")                \
+                    "AND NOT EXISTS (SELECT 1 FROM profile_samples WHERE sha256 = b.sha256) "                \
+                    "AND NOT EXISTS (SELECT 1 FROM comparison_samples WHERE sha256 = b.sha256) "             \
+                    "AND NOT EXISTS (SELECT 1 FROM comparison_files WHERE sha256 = b.sha256)")               \
     X(BLOB_DELETE, "DELETE FROM blobs WHERE sha256 = ?1")                                                    \
     X(MODEL_ADD, "INSERT INTO models (id, name, family, main, bytes, created_ms) "                           \
                  "VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING")                              \
@@ -190,7 +195,29 @@
       "WHERE x.job = jobs.id AND x.study <> ?1 AND s.state IN ('queued', 'running'))")                       \
     X(JOBS_NEXT_EXPIRY, "SELECT coalesce(min(lease_until_ms), 9223372036854775807) FROM jobs "               \
                         "WHERE state = 'running'")                                                           \
-    X(RECOMMENDATION_ADD, "INSERT INTO recommendations (id, study, request_json, answer_json, created_ms, " \
+    X(JOB_CANCEL_KEY, "UPDATE jobs SET state = 'cancelled', lease_until_ms = NULL, finished_ms = ?2 "        \
+                      "WHERE key = ?1 AND state IN ('queued', 'running')")                                   \
+    X(COMPARISON_ADD,                                                                                        \
+      "INSERT INTO comparisons (id, key, state, machine_type, request_json, spec_json, created_ms) "         \
+      "VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?6)")                                                          \
+    X(COMPARISON_FILE_ADD,                                                                                   \
+      "INSERT INTO comparison_files (comparison, sha256) VALUES (?1, ?2) ON CONFLICT DO NOTHING")            \
+    X(COMPARISON_GET, "SELECT " COMPARISON_COLUMNS " FROM comparisons WHERE id = ?1")                        \
+    X(COMPARISON_BY_KEY,                                                                                     \
+      "SELECT " COMPARISON_COLUMNS " FROM comparisons WHERE key = ?1 ORDER BY rowid DESC LIMIT 1")           \
+    X(COMPARISONS_OF_STATE, "SELECT id FROM comparisons WHERE state = ?1 ORDER BY rowid")                    \
+    X(COMPARISON_END, "UPDATE comparisons SET state = ?2, verdict = ?3, result_json = ?4, error_code = ?5, " \
+                      "error_text = ?6, finished_ms = ?7 WHERE id = ?1 AND state = 'running'")               \
+    X(REPLICATE_ADD,                                                                                         \
+      "INSERT INTO comparison_replicates (comparison, number, log_ratio, seconds, stable, result_json, "     \
+      "created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING")                              \
+    X(REPLICATE_SAMPLES_ADD, "INSERT INTO comparison_samples (comparison, number, side, sha256, samples) "   \
+                             "VALUES (?1, ?2, ?3, ?4, ?5)")                                                  \
+    X(REPLICATES_OF, "SELECT number, log_ratio, seconds, stable, result_json FROM comparison_replicates "    \
+                     "WHERE comparison = ?1 ORDER BY number")                                                \
+    X(REPLICATE_SAMPLE, "SELECT side, sha256, samples FROM comparison_samples "                              \
+                        "WHERE comparison = ?1 AND number = ?2 AND side = ?3")                               \
+    X(RECOMMENDATION_ADD, "INSERT INTO recommendations (id, study, request_json, answer_json, created_ms, "  \
                           "more_rejected_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                             \
     X(RECOMMENDATION_GET, "SELECT id, study, request_json, answer_json, created_ms, more_rejected_json "     \
                           "FROM recommendations WHERE id = ?1")                                              \

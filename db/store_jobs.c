@@ -60,7 +60,7 @@ enum rc store_job_add(struct store_tx *tx, const struct store_job *j, const char
     if (rc == RC_OK) {
         rc = store_job_by_key(tx, j->key, ret, err);
     }
-    if (rc == RC_OK) {
+    if (rc == RC_OK && study) {
         rc = sql_run(tx, SQL_STUDY_JOB_ADD, ARGS(TEXT(study), TEXT(ret->id)), NULL, err);
     }
     return rc;
@@ -210,4 +210,8 @@ enum rc store_jobs_cancel(struct store_tx *tx, const char *study, struct err *er
 
 enum rc store_jobs_next_expiry(struct store_tx *tx, int64_t *ret, struct err *err) {
     return sql_number(tx, SQL_JOBS_NEXT_EXPIRY, NO_ARGS, ret, err);
+}
+
+enum rc store_job_cancel_key(struct store_tx *tx, const char *key, struct err *err) {
+    return sql_run(tx, SQL_JOB_CANCEL_KEY, ARGS(TEXT(key), INT(store_tx_now_ms(tx))), NULL, err);
 }

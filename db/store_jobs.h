@@ -33,8 +33,8 @@ struct store_job {
     int64_t created_ms, finished_ms;
 };
 
-/* Adds `j` (id, key, kind, priority, machine_type, label, spec_json, subject_json are read) for `study`, or
- * joins the one with its key. ret->state says how far that one is. */
+/* Adds `j` (id, key, kind, priority, machine_type, label, spec_json, subject_json are read) for `study`
+ * (NULL: for none), or joins the one with its key. ret->state says how far that one is. */
 MUST_USE enum rc store_job_add(struct store_tx *tx, const struct store_job *j, const char *study,
                                struct store_job *ret, struct err *err);
 MUST_USE enum rc store_job_get(struct store_tx *tx, const char *id, struct store_job *ret, struct err *err);
@@ -84,3 +84,5 @@ MUST_USE enum rc store_jobs_cancel(struct store_tx *tx, const char *study, struc
 
 /* Milliseconds since 1970 at which the next lease passes; INT64_MAX when no job runs. */
 MUST_USE enum rc store_jobs_next_expiry(struct store_tx *tx, int64_t *ret, struct err *err);
+/* Cancels the job of that key where it is queued or running. */
+MUST_USE enum rc store_job_cancel_key(struct store_tx *tx, const char *key, struct err *err);

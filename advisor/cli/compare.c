@@ -5,6 +5,7 @@
 
 #include "advisor/cli/answer_print.h"
 #include "advisor/cli/client_options.h"
+#include "advisor/cli/compare_measure.h"
 #include "advisor/cli/verbs.h"
 #include "core/base/json.h"
 
@@ -74,41 +75,115 @@ static enum rc print_comparison(const json_t *answer, enum output output, struct
     return rc;
 }
 
+struct compare_options {
+    struct client_options client;
+    bool measure;
+    const char *margin, *dataset;
+    double time_limit_s;
+};
+
+static enum rc side_by_side(struct client *c, const struct option_list *ids, enum output output,
+                            struct err *err) {
+    json_t *body = json_object(), *answer = NULL;
+    enum rc rc = client_options_list(body, "configurations", ids, err);
+    if (rc == RC_OK) {
+        rc = client_post(c, "/v1/compare", body, &answer, err);
+    }
+    if (rc == RC_OK) {
+        rc = print_comparison(answer, output, err);
+    }
+    json_decref(body);
+    json_decref(answer);
+    return rc;
+}
+
+static enum rc measure(struct client *c, const struct compare_options *o, const struct option_list *ids,
+                       enum output output, int *code, struct err *err) {
+    double margin = 0.02;
+    json_t *body = json_object(), *begun = NULL, *ended = NULL;
+    enum rc rc = ids->count == 2 ? RC_OK : err_set(err, RC_USAGE, "--measure takes two, not %zu", ids->count);
+    if (rc == RC_OK && o->margin) {
+        rc = compare_margin(o->margin, &margin, err);
+    }
+    if (rc == RC_OK) {
+        rc = client_options_list(body, "configurations", ids, err);
+    }
+    json_object_set_new(body, "measure",
+                        json_pack("{s:f, s:f}", "margin", margin, "time_limit_s", o->time_limit_s));
+    if (o->dataset) {
+        json_object_set_new(body, "dataset", json_string(o->dataset));
+    }
+    if (rc == RC_OK) {
+        rc = client_post(c, "/v1/compare", body, &begun, err);
+    }
+    if (rc == RC_OK) {
+        fprintf(stderr, "comparison %s\n", json_shown_text(begun, "id"));
+        rc = compare_follow(c, json_shown_text(begun, "id"), &ended, err);
+    }
+    if (rc == RC_OK) {
+        rc = compare_print(ended, output, err);
+        *code = compare_exit_code(ended);
+    }
+    json_decref(body);
+    json_decref(begun);
+    json_decref(ended);
+    return rc;
+}
+
 int verb_compare(int argc, char **argv) {
-    struct client_options o = {0};
+    struct compare_options o = {.time_limit_s = 120};
     struct option_list operands = {0};
-    const struct option_spec specs[] = {CLIENT_OPTION_ROWS(o)};
+    const struct option_spec specs[] = {
+        {.name = "measure",
+         .kind = OPTION_FLAG,
+         .value = &o.measure,
+         .help = "measure the two against each other, in turns, until it is decided whether the second is "
+                 "slower"},
+        {.name = "margin",
+         .kind = OPTION_TEXT,
+         .argument = "SHARE",
+         .value = &o.margin,
+         .help = "with --measure: differences within it count as the same (default 2%)"},
+        {.name = "time-limit",
+         .kind = OPTION_NUMBER,
+         .argument = "SECONDS",
+         .value = &o.time_limit_s,
+         .min = 1,
+         .max = 86400,
+         .help = "with --measure: of measuring (default 120)"},
+        {.name = "dataset",
+         .kind = OPTION_TEXT,
+         .argument = "ID",
+         .value = &o.dataset,
+         .help = "with --measure: whose examples are run (default: that of the newest study of the models)"},
+        CLIENT_OPTION_ROWS(o.client)};
     const struct options options = {
         .verb = "compare",
-        .summary = "two or more configurations side by side, tested in pairs against the first",
+        .summary =
+            "two or more configurations side by side, tested in pairs against the first; with --measure two "
+            "configurations or models timed in turns by fresh workers: exit 0 the second is the same or "
+            "faster, 1 slower, 3 undecided",
         .operands = "CONFIGURATION CONFIGURATION...",
         .min_operands = 2,
         .max_operands = 20,
         .specs = specs,
         .count = sizeof(specs) / sizeof(specs[0]),
-        .examples = "  pare compare cfg_ab12 cfg_cd34 --output md\n",
+        .examples = "  pare compare cfg_ab12 cfg_cd34 --output md\n"
+                    "  pare compare cfg_ab12 mdl_ef56 --measure --margin 2%\n",
     };
     struct client c = {0};
     struct err err;
     enum output output;
-    json_t *body = NULL, *answer = NULL;
     int code = options_parse(&options, argc, argv, &operands);
     if (code != OPTIONS_GO_ON) {
         return code;
     }
-    enum rc rc = client_options_open(&o, &c, &output, &err);
+    code = EXIT_FINE;
+    enum rc rc = client_options_open(&o.client, &c, &output, &err);
     if (rc == RC_OK) {
-        body = json_object();
-        rc = client_options_list(body, "configurations", &operands, &err);
+        rc = o.measure ? measure(&c, &o, &operands, output, &code, &err)
+                       : side_by_side(&c, &operands, output, &err);
     }
-    if (rc == RC_OK) {
-        rc = client_post(&c, "/v1/compare", body, &answer, &err);
-    }
-    if (rc == RC_OK) {
-        rc = print_comparison(answer, output, &err);
-    }
-    json_decref(body);
-    json_decref(answer);
     client_close(&c);
-    return rc == RC_OK ? EXIT_FINE : verb_fail("compare", &err);
+    return rc == RC_OK ? code : verb_fail("compare", &err);
 }

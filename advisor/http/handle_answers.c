@@ -3,6 +3,7 @@
 #include "advisor/http/handlers.h"
 #include "advisor/http/view_call.h"
 #include "advisor/jobs/answer.h"
+#include "advisor/jobs/comparisons.h"
 #include "advisor/jobs/gates.h"
 
 enum rc handle_recommendation_post(struct app *app, const struct http_request *req, struct http_response *res,
@@ -22,7 +23,23 @@ enum rc handle_recommendation_rejected(struct app *app, const struct http_reques
 
 enum rc handle_compare(struct app *app, const struct http_request *req, struct http_response *res,
                        struct err *err) {
-    return view_call_post(answer_compare, 200, app, req, res, err);
+    json_t *body = NULL;
+    enum rc rc = http_body_json(req, res, &body, err);
+    bool measure = rc == RC_OK && json_object_get(body, "measure");
+    json_decref(body);
+    return rc != RC_OK ? rc
+           : measure   ? view_call_post(comparisons_start, 202, app, req, res, err)
+                       : view_call_post(answer_compare, 200, app, req, res, err);
+}
+
+enum rc handle_comparison_get(struct app *app, const struct http_request *req, struct http_response *res,
+                              struct err *err) {
+    return view_call_one(comparisons_get, app, req, res, err);
+}
+
+enum rc handle_comparison_cancel(struct app *app, const struct http_request *req, struct http_response *res,
+                                 struct err *err) {
+    return view_call_one(comparisons_cancel, app, req, res, err);
 }
 
 enum rc handle_gate_run(struct app *app, const struct http_request *req, struct http_response *res,

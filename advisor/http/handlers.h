@@ -12,6 +12,8 @@ http_handler handle_blob_get;
 http_handler handle_blob_post;
 http_handler handle_blob_put;
 http_handler handle_compare;
+http_handler handle_comparison_get;
+http_handler handle_comparison_cancel;
 http_handler handle_dashboard;
 http_handler handle_dataset_delete;
 http_handler handle_dataset_get;

@@ -11,6 +11,7 @@
 #include "advisor/jobs/submitted_files.h"
 #include "core/base/json.h"
 #include "db/store_blobs.h"
+#include "db/store_comparisons.h"
 #include "db/store_work.h"
 
 enum {
@@ -354,6 +355,56 @@ static enum rc read_profile(struct store *s, struct completion *c, const struct 
     return RC_OK;
 }
 
+/* ---- comparison ---- */
+
+static enum rc read_side(struct completion *c, const char *side, int64_t n, struct err *err) {
+    json_t *object = NULL;
+    const char *path = NULL;
+    double p50_us = NAN;
+    enum rc rc = json_get_object(c->result, side, &object, err);
+    if (rc == RC_OK) {
+        rc = json_get_string(object, "samples", &path, err);
+    }
+    if (rc == RC_OK) {
+        rc = json_get_number(object, "p50_us", &p50_us, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const struct store_file *f = find_file(c, path, err);
+    if (!f) {
+        return RC_INPUT;
+    }
+    c->samples[c->n_samples++] = (struct store_samples){side, f->sha256, n};
+    bool fits = f->bytes == n * (int64_t)sizeof(float) && isfinite(p50_us) && p50_us > 0;
+    return fits ? RC_OK
+                : err_set(err, RC_INPUT, "the samples of the %s are not the %lld reported", side,
+                          (long long)n);
+}
+
+static enum rc read_compare(struct completion *c, const struct store_job *job, struct err *err) {
+    double log_ratio = NAN, seconds = NAN;
+    int64_t n = 0;
+    enum rc rc = json_get_number(c->result, "log_ratio", &log_ratio, err);
+    if (rc == RC_OK) {
+        rc = json_get_number(c->result, "seconds", &seconds, err);
+    }
+    if (rc == RC_OK) {
+        rc = json_get_int(c->result, "n", 1, INT64_C(1) << 22, &n, err);
+    }
+    if (rc == RC_OK && !(fabs(log_ratio) < 50 && seconds >= 0 && isfinite(seconds))) {
+        rc = err_set(err, RC_INPUT, "log_ratio %g and %g seconds make no sense", log_ratio, seconds);
+    }
+    if (rc == RC_OK) {
+        rc = read_side(c, "model", n, err);
+    }
+    if (rc == RC_OK) {
+        rc = read_side(c, "reference", n, err);
+    }
+    snprintf(c->text, sizeof(c->text), "%.200s: %+.2f %%", job->label, 100 * expm1(log_ratio));
+    return rc;
+}
+
 enum rc completion_read(struct store *s, const struct store_job *job, const json_t *result,
                         const json_t *files, struct completion **ret, struct err *err) {
     struct completion *c = calloc(1, sizeof(*c));
@@ -375,6 +426,7 @@ enum rc completion_read(struct store *s, const struct store_job *job, const json
         rc = strcmp(job->kind, "inspect") == 0    ? read_inspect(c, err)
              : strcmp(job->kind, "compress") == 0 ? read_compress(c, job, err)
              : strcmp(job->kind, "evaluate") == 0 ? read_evaluate(s, c, job, err)
+             : strcmp(job->kind, "compare") == 0  ? read_compare(c, job, err)
                                                   : read_profile(s, c, job, err);
     }
     if (rc != RC_OK) {
@@ -413,6 +465,21 @@ static enum rc store_profile(struct store_tx *tx, const struct completion *c, st
     return store_profile_add(tx, &p, &parts, err);
 }
 
+static enum rc store_compare(struct store_tx *tx, const struct completion *c, struct err *err) {
+    struct store_replicate_samples samples[2];
+    const json_t *conditions = json_object_get(c->result, "conditions");
+    struct store_replicate r = {.number = json_integer_value(json_object_get(c->subject, "number")),
+                                .log_ratio = json_number_value(json_object_get(c->result, "log_ratio")),
+                                .seconds = json_number_value(json_object_get(c->result, "seconds")),
+                                .stable = json_is_true(json_object_get(conditions, "stable")),
+                                .result_json = c->result_text};
+    for (size_t i = 0; i < 2; i++) {
+        samples[i] =
+            (struct store_replicate_samples){c->samples[i].scenario, c->samples[i].sha256, c->samples[i].n};
+    }
+    return store_replicate_add(tx, subject(c, "comparison"), &r, samples, 2, err);
+}
+
 enum rc completion_store(struct store_tx *tx, const struct completion *c, const struct store_job *job,
                          struct err *err) {
     enum rc rc = RC_OK;
@@ -423,6 +490,8 @@ enum rc completion_store(struct store_tx *tx, const struct completion *c, const 
         rc = store_variant_ready(tx, subject(c, "variant"), c->files, c->n_files, c->result_text, err);
     } else if (strcmp(job->kind, "evaluate") == 0) {
         rc = store_evaluation(tx, c, err);
+    } else if (strcmp(job->kind, "compare") == 0) {
+        rc = store_compare(tx, c, err);
     } else {
         rc = store_profile(tx, c, err);
     }

@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advisor/jobs/comparisons.h"
 #include "advisor/jobs/jobs_internal.h"
 #include "advisor/jobs/planner.h"
 #include "core/base/log.h"
 #include "db/store_blobs.h"
-#include "db/store_upload.h"
 #include "db/store_jobs.h"
 #include "db/store_studies.h"
+#include "db/store_upload.h"
 
 enum {
     DEFAULT_LEASE_S = 30,
@@ -93,6 +94,12 @@ enum rc jobs_step(struct jobs *j, struct err *err) {
         free(ids[i]);
     }
     free(ids);
+    if (rc == RC_OK && !atomic_load(&j->stopping)) {
+        struct err why = {0};
+        if (comparisons_advance_all(j->store, &why) != RC_OK && first.rc == RC_OK) {
+            first = why;
+        }
+    }
     return rc == RC_OK && first.rc != RC_OK ? err_set(err, first.rc, "%s", first.text) : rc;
 }
 

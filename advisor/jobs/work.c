@@ -73,7 +73,7 @@ void work_study_release(struct work_study *s) {
 
 /* ---- parts of a job ---- */
 
-static json_t *files_json(const struct store_file *files, size_t n) {
+json_t *work_files_json(const struct store_file *files, size_t n) {
     json_t *array = json_array();
     for (size_t i = 0; i < n; i++) {
         json_array_append_new(array, json_pack("{s:s, s:s, s:I, s:s*}", "path", files[i].path, "sha256",
@@ -91,7 +91,7 @@ static enum rc model_json(struct store_tx *tx, const struct work_study *s, json_
         return rc;
     }
     return stored_give(json_pack("{s:s, s:s, s:o}", "family", s->model.family, "main", s->model.main, "files",
-                                 files_json(files, n)),
+                                 work_files_json(files, n)),
                        ret, err);
 }
 
@@ -104,13 +104,12 @@ static enum rc variant_json(struct store_tx *tx, const struct work_study *s, con
         return rc;
     }
     return stored_give(json_pack("{s:s, s:s, s:o}", "family", s->model.family, "main", v->main, "files",
-                                 files_json(files, n)),
+                                 work_files_json(files, n)),
                        ret, err);
 }
 
-/* `split` is taken over. */
-static enum rc dataset_json(struct store_tx *tx, const struct store_dataset *d, json_t *split, json_t **ret,
-                            struct err *err) {
+enum rc work_dataset_json(struct store_tx *tx, const struct store_dataset *d, json_t *split, json_t **ret,
+                          struct err *err) {
     struct store_file *files;
     size_t n;
     enum rc rc = store_dataset_files(tx, d->id, &files, &n, err);
@@ -118,8 +117,9 @@ static enum rc dataset_json(struct store_tx *tx, const struct store_dataset *d, 
         json_decref(split);
         return rc;
     }
-    json_t *json = json_pack("{s:s, s:s, s:o, s:s*, s:s*, s:o}", "id", d->id, "format", d->format, "files",
-                             files_json(files, n), "input", d->input, "labels", d->labels, "split", split);
+    json_t *json =
+        json_pack("{s:s, s:s, s:o, s:s*, s:s*, s:o}", "id", d->id, "format", d->format, "files",
+                  work_files_json(files, n), "input", d->input, "labels", d->labels, "split", split);
     if (json && d->preprocess_json) {
         json_object_set_new(json, "preprocess", stored_json(d->preprocess_json));
     }
@@ -137,14 +137,14 @@ static enum rc calibration_json(struct store_tx *tx, const struct work_study *s,
     json_t *exclude = json_null();
     enum rc rc = RC_OK;
     if (s->calibration.id) {
-        rc = dataset_json(tx, &s->dataset, split_all(), &exclude, err);
+        rc = work_dataset_json(tx, &s->dataset, split_all(), &exclude, err);
     }
     if (rc != RC_OK) {
         return rc;
     }
     json_t *split = json_pack("{s:s, s:I, s:o}", "take", "calibration", "calibration_examples", (json_int_t)n,
                               "exclude", exclude);
-    return dataset_json(tx, s->calibration.id ? &s->calibration : &s->dataset, split, ret, err);
+    return work_dataset_json(tx, s->calibration.id ? &s->calibration : &s->dataset, split, ret, err);
 }
 
 static double memory_of(const struct store_machine_type *m) {
@@ -154,8 +154,7 @@ static double memory_of(const struct store_machine_type *m) {
     return bytes;
 }
 
-/* Memory: three quarters of the smallest machine that is known, since any may claim the job. */
-static enum rc limits_json(struct store_tx *tx, const struct work_study *s, json_t **ret, struct err *err) {
+enum rc work_limits_json(struct store_tx *tx, const json_t *threads, json_t **ret, struct err *err) {
     struct store_machine_type *types;
     size_t n;
     enum rc rc = store_machine_types_list(tx, &types, &n, err);
@@ -170,9 +169,8 @@ static enum rc limits_json(struct store_tx *tx, const struct work_study *s, json
     int64_t limit = least > 0 ? (int64_t)(least * 0.75) : (int64_t)DEFAULT_MEMORY_MIB << 20;
     json_t *json = json_pack("{s:I, s:i, s:I}", "memory_bytes", (json_int_t)limit, "cpu_s", (int)CPU_LIMIT_S,
                              "file_bytes", (json_int_t)FILE_LIMIT_BYTES);
-    json_t *threads = json_object_get(s->request, "threads");
     if (json && json_is_integer(threads)) {
-        json_object_set(json, "threads", threads);
+        json_object_set_new(json, "threads", json_integer(json_integer_value(threads)));
     }
     return stored_give(json, ret, err);
 }
@@ -360,7 +358,7 @@ static enum rc add_job(struct store_tx *tx, const struct work_study *s, const st
     j.id = id;
     j.priority = w->priority;
     json_t *limits = NULL;
-    enum rc rc = limits_json(tx, s, &limits, err);
+    enum rc rc = work_limits_json(tx, json_object_get(s->request, "threads"), &limits, err);
     if (rc == RC_OK) {
         json_object_set_new(w->spec, "limits", limits);
         json_object_set_new(w->spec, "kind", json_string(w->kind));
@@ -386,7 +384,7 @@ enum rc work_add_inspect(struct store_tx *tx, const struct work_study *s, struct
         rc = model_json(tx, s, &model, err);
     }
     if (rc == RC_OK) {
-        rc = dataset_json(tx, &s->dataset, split_all(), &dataset, err);
+        rc = work_dataset_json(tx, &s->dataset, split_all(), &dataset, err);
     }
     if (rc == RC_OK && s->calibration.id) {
         rc = calibration_json(tx, s, work_calibration_examples(s), &calibration, err);
@@ -447,7 +445,7 @@ enum rc work_add_evaluate(struct store_tx *tx, const struct work_study *s, const
         rc = variant_json(tx, s, v, &model, err);
     }
     if (rc == RC_OK) {
-        rc = dataset_json(tx, &s->dataset, plan_of(s, "split"), &dataset, err);
+        rc = work_dataset_json(tx, &s->dataset, plan_of(s, "split"), &dataset, err);
     }
     if (rc != RC_OK) {
         json_decref(reference);
@@ -476,7 +474,7 @@ enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const 
         rc = variant_json(tx, s, v, &model, err);
     }
     if (rc == RC_OK) {
-        rc = dataset_json(tx, &s->dataset, split_all(), &dataset, err);
+        rc = work_dataset_json(tx, &s->dataset, split_all(), &dataset, err);
     }
     if (rc != RC_OK) {
         json_decref(model);

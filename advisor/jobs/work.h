@@ -73,3 +73,11 @@ MUST_USE enum rc work_inspect_key(const struct work_study *s, char key[WORK_KEY_
 /* "1x2", "1x2 b8" */
 enum { WORK_LABEL_SIZE = 320 };
 void work_label(const char *recipe, const struct work_runtime *r, char label[WORK_LABEL_SIZE]);
+
+/* Parts of a job as the worker reads them (docs/protocol.md): a list of files; a dataset with its `split`,
+ * which is taken over; limits: three quarters of the memory of the smallest machine that is known, since any
+ * may claim the job, and `threads` (NULL: all). */
+json_t *work_files_json(const struct store_file *files, size_t n);
+MUST_USE enum rc work_dataset_json(struct store_tx *tx, const struct store_dataset *d, json_t *split,
+                                   json_t **ret, struct err *err);
+MUST_USE enum rc work_limits_json(struct store_tx *tx, const json_t *threads, json_t **ret, struct err *err);

@@ -19,7 +19,8 @@ static enum rc read_kind(const json_t *root, enum job_kind *ret, struct err *err
     static const char *const names[] = {[JOB_INSPECT] = "inspect",
                                         [JOB_COMPRESS] = "compress",
                                         [JOB_EVALUATE] = "evaluate",
-                                        [JOB_PROFILE] = "profile"};
+                                        [JOB_PROFILE] = "profile",
+                                        [JOB_COMPARE] = "compare"};
     const char *kind = NULL;
     enum rc rc = json_get_string(root, "kind", &kind, err);
     if (rc != RC_OK) {
@@ -31,7 +32,8 @@ static enum rc read_kind(const json_t *root, enum job_kind *ret, struct err *err
             return RC_OK;
         }
     }
-    return err_set(err, RC_INPUT, "field \"kind\": \"%.40s\" is none of inspect, compress, evaluate, profile",
+    return err_set(err, RC_INPUT,
+                   "field \"kind\": \"%.40s\" is none of inspect, compress, evaluate, profile, compare",
                    kind);
 }
 

@@ -10,7 +10,7 @@
 #include "core/base/model_family.h"
 #include "profiler/worker/resource_limits.h"
 
-enum job_kind { JOB_INSPECT, JOB_COMPRESS, JOB_EVALUATE, JOB_PROFILE };
+enum job_kind { JOB_INSPECT, JOB_COMPRESS, JOB_EVALUATE, JOB_PROFILE, JOB_COMPARE };
 
 struct job_file {
     const char *path;  /* inside the model: "weights/a.bin" */
@@ -32,7 +32,7 @@ struct job_spec {
     enum job_kind kind;
     struct job_model model;
     bool has_reference;
-    struct job_model reference; /* evaluate: the baseline model */
+    struct job_model reference; /* evaluate: the baseline model; compare: what is compared with */
     const json_t *dataset;      /* NULL for none */
     const json_t *calibration;  /* NULL for none */
     const char **inputs; /* every "local" path in the job: the only files from outside that are opened */

@@ -110,6 +110,8 @@ static enum rc dispatch(struct worker_job *job, struct err *err) {
         return evaluate_run(job, err);
     case JOB_PROFILE:
         return profile_run(job, err);
+    case JOB_COMPARE:
+        return replicate_run(job, err);
     }
     return err_set(err, RC_INTERNAL, "unknown kind of job");
 }

@@ -1,4 +1,4 @@
-/* worker_job.h -- what the four kinds of jobs share: the spec, where progress goes, and the result being
+/* worker_job.h -- what the kinds of jobs share: the spec, where progress goes, and the result being
  * built. */
 #pragma once
 
@@ -25,6 +25,7 @@ MUST_USE enum rc inspect_run(struct worker_job *job, struct err *err);
 MUST_USE enum rc compress_run(struct worker_job *job, struct err *err);
 MUST_USE enum rc evaluate_run(struct worker_job *job, struct err *err);
 MUST_USE enum rc profile_run(struct worker_job *job, struct err *err);
+MUST_USE enum rc replicate_run(struct worker_job *job, struct err *err);
 
 /* Sets one key of job->result, giving `value` away (NULL counts as out of memory). */
 MUST_USE static inline enum rc worker_job_set(struct worker_job *job, const char *key, json_t *value,
