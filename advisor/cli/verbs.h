@@ -19,6 +19,7 @@
     X("compare", verb_compare, "configurations side by side, tested in pairs")                               \
     X("export", verb_export, "write a compressed model to a file")                                           \
     X("targets", verb_targets, "the machines with an agent, and what they cost")                             \
+    X("recipes", verb_recipes, "the levels of each preset, and what the registered machines make of them")   \
     X("size", verb_size, "what a model file holds and what each level would leave")                          \
     X("tokens", verb_tokens, "who may use a service: list, make and revoke tokens")
 

@@ -63,6 +63,7 @@ enum rc handle_dataset_delete(struct app *app, const struct http_request *req, s
 enum rc handle_recipe_list(struct app *app, const struct http_request *req, struct http_response *res,
                            struct err *err) {
     json_t *value = NULL;
-    enum rc rc = view_recipes(app_jobs(app), http_query(req, "family"), &value, err);
+    enum rc rc =
+        view_recipes(app_jobs(app), http_query(req, "family"), http_query(req, "model"), &value, err);
     return rc == RC_OK ? http_answer_json(res, 200, value, err) : rc;
 }

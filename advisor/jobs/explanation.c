@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "advisor/decide/cause.h"
+#include "advisor/jobs/eligibility.h"
 #include "advisor/jobs/explanation_scheme.h"
 #include "advisor/jobs/question.h"
 #include "advisor/jobs/stored_json.h"
@@ -361,7 +362,8 @@ static struct cause_question question_of(struct explanations *e, const struct su
     return q;
 }
 
-static enum rc fields_of(const struct cause_question *q, json_t **ret, struct err *err) {
+static enum rc fields_of(const struct cause_question *q, const struct hardware_rule *rule, json_t **ret,
+                         struct err *err) {
     struct cause_list list;
     struct buf text;
     buf_init(&text, TEXT_BYTES_MAX);
@@ -372,9 +374,9 @@ static enum rc fields_of(const struct cause_question *q, json_t **ret, struct er
         json_array_append_new(causes, json_pack("{s:s, s:s}", "code", cause_name(list.items[i].code), "text",
                                                 list.items[i].text));
     }
-    json_t *fields =
-        json_pack("{s:s?, s:o, s:o}", "explanation", text.size > 0 ? text.data : NULL, "causes", causes,
-                  "speedup", q->baseline_recipe ? stored_number(list.speedup) : json_null());
+    json_t *fields = json_pack(
+        "{s:s?, s:o, s:o, s:o}", "explanation", text.size > 0 ? text.data : NULL, "causes", causes, "speedup",
+        q->baseline_recipe ? stored_number(list.speedup) : json_null(), "hardware", eligibility_json(rule));
     buf_free(&text);
     if (rc != RC_OK) {
         json_decref(fields);
@@ -387,6 +389,7 @@ enum rc explanation_fields(struct explanations *e, struct store_tx *tx, const ch
                            struct err *err) {
     struct subject *s = calloc(1, sizeof(*s));
     struct store_profile p;
+    const struct hardware_rule *rule = NULL;
     size_t mine = 0;
     enum rc rc = s ? store_profile_get(tx, profile, &p, err) : err_memory(err);
     if (rc == RC_OK) {
@@ -412,7 +415,8 @@ enum rc explanation_fields(struct explanations *e, struct store_tx *tx, const ch
     }
     if (rc == RC_OK) {
         struct cause_question q = question_of(e, s, mine);
-        rc = fields_of(&q, ret, err);
+        rc = eligibility_on(tx, s->variant.recipe, e->family, s->configuration.machine_type, &rule, err);
+        rc = rc == RC_OK ? fields_of(&q, rule, ret, err) : rc;
     }
     free(s);
     return rc;

@@ -7,7 +7,6 @@
 #include "advisor/jobs/jobs_internal.h"
 #include "advisor/jobs/stored_json.h"
 #include "advisor/jobs/view_parts.h"
-#include "core/recipes/recipe.h"
 #include "db/store_models.h"
 #include "db/store_work.h"
 
@@ -157,85 +156,4 @@ enum rc view_datasets(struct jobs *j, const struct view_page *page, json_t **ret
     }
     store_read_end(tx);
     return rc;
-}
-
-/* ---- recipes ---- */
-
-static const char *const TYPES[] = {
-    [OPTION_FLAG] = "flag", [OPTION_INT] = "int", [OPTION_NUMBER] = "number", [OPTION_CHOICE] = "choice"};
-
-static json_t *option_json(const struct option_desc *o) {
-    json_t *values = json_array();
-    bool range = (o->type == OPTION_INT || o->type == OPTION_NUMBER) && !o->choices;
-    for (size_t i = 0; o->choices && o->choices[i]; i++) {
-        json_array_append_new(values, json_string(o->choices[i]));
-    }
-    json_t *json = json_pack("{s:s, s:s, s:s?, s:s}", "name", o->name, "type", TYPES[o->type], "default",
-                             o->default_text, "help", o->help);
-    if (o->choices) {
-        json_object_set(json, "values", values);
-    }
-    if (range) {
-        json_object_set_new(json, "min", json_real(o->min));
-        json_object_set_new(json, "max", json_real(o->max));
-    }
-    json_decref(values);
-    return json;
-}
-
-static json_t *compressor_json(const struct compressor_desc *d, enum model_family family) {
-    json_t *options = json_array(), *needs = json_array();
-    for (size_t i = 0; i < d->n_options; i++) {
-        json_array_append_new(options, option_json(&d->options[i]));
-    }
-    if (d->needs & NEEDS_CALIBRATION) {
-        json_array_append_new(needs, json_string("calibration"));
-    }
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?}", "name", d->name, "family", model_family_name(family),
-                     "summary", d->summary, "options", options, "needs", needs, "calibration_flag",
-                     d->calibration_flag);
-}
-
-static json_t *presets_json(enum model_family family) {
-    json_t *presets = json_object();
-    for (const char *const *name = recipe_preset_names(); *name; name++) {
-        const char *const *levels;
-        json_t *list = json_array();
-        if (recipe_preset(family, *name, &levels, NULL) == RC_OK) {
-            for (; *levels; levels++) {
-                json_array_append_new(list, json_string(*levels));
-            }
-        }
-        json_object_set_new(presets, *name, list);
-    }
-    return presets;
-}
-
-enum rc view_recipes(struct jobs *j, const char *family, json_t **ret, struct err *err) {
-    static const enum model_family families[] = {FAMILY_ONNX, FAMILY_GGUF};
-    enum model_family wanted = FAMILY_UNKNOWN;
-    size_t n;
-    (void)j; /* recipes are part of the program */
-    enum rc rc = family ? model_family_parse(family, &wanted, err) : RC_OK;
-    if (rc != RC_OK) {
-        return rc;
-    }
-    const struct compressor_desc *all = recipe_descriptors(&n);
-    json_t *items = json_array(), *presets = json_object();
-    for (size_t f = 0; f < 2; f++) {
-        if (wanted != FAMILY_UNKNOWN && wanted != families[f]) {
-            continue;
-        }
-        for (size_t i = 0; i < n; i++) {
-            if (all[i].families & families[f]) {
-                json_array_append_new(items, compressor_json(&all[i], families[f]));
-            }
-        }
-        json_object_set_new(presets, model_family_name(families[f]), presets_json(families[f]));
-    }
-    json_t *shown = wanted == FAMILY_UNKNOWN
-                        ? json_incref(presets)
-                        : json_incref(json_object_get(presets, model_family_name(wanted)));
-    json_decref(presets);
-    return stored_give(json_pack("{s:o, s:o}", "items", items, "presets", shown), ret, err);
 }

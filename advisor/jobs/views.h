@@ -26,8 +26,12 @@ MUST_USE enum rc view_variant(struct jobs *j, const char *id, json_t **ret, stru
 MUST_USE enum rc view_evaluation(struct jobs *j, const char *id, json_t **ret, struct err *err);
 MUST_USE enum rc view_profile(struct jobs *j, const char *id, json_t **ret, struct err *err);
 
-/* Every recipe of a family (NULL = all) with its options, and the presets. RC_INPUT for an unknown family. */
-MUST_USE enum rc view_recipes(struct jobs *j, const char *family, json_t **ret, struct err *err);
+/* Every recipe of a family (NULL = all) with its options, and the presets. With a family, or with a model,
+ * whose family it then is, also the levels of the presets, each with what the instruction sets of the
+ * registered targets allow; those that cannot be faster on any of them come last. RC_INPUT for an unknown
+ * family, RC_NOT_FOUND for an unknown model. */
+MUST_USE enum rc view_recipes(struct jobs *j, const char *family, const char *model, json_t **ret,
+                              struct err *err);
 
 /* The main file of a variant: for GET /v1/variants/{id}/artifact. `name` is a file name for people
  * ("model.onnx"). */

@@ -16,6 +16,7 @@ const needsShared = existsSync(shared) ? needsFashion : `there is no ${shared} (
 const fingerprint = JSON.parse(readFileSync(new URL('../data/http/fingerprint.json', import.meta.url)));
 
 let service, target, old;
+let order, notes; // of the last study
 
 const quick = (spec) => {
   if (spec.kind === 'profile') Object.assign(spec, { time_limit_s: 0.5, min_samples: 20, ...(spec.generate ? { generate: 16 } : {}) });
@@ -65,6 +66,8 @@ async function configurations(model, dataset, recipes, machine = target, floor =
   assert.equal(study.state, 'done', JSON.stringify(study.error));
   assert.deepEqual(machine.failures, []);
   const answer = await ask(`/v1/recommendations/${study.recommendation}`);
+  order = study.recipes;
+  notes = study.notes;
   const { choice, baseline, runners_up, undecided, rejected } = answer.body;
   return [choice, baseline, ...runners_up, ...undecided, ...rejected.items].filter((c) => c?.id);
 }
@@ -91,6 +94,10 @@ test('a ResNet: what its levels do to its convolutions', { skip: needsFashion },
   const profile = await ask(`/v1/profiles/${slow.evidence.find((id) => id.startsWith('prof_'))}`);
   assert.deepEqual(profile.body.causes, slow.causes);
   assert.equal(profile.body.explanation, slow.explanation);
+  assert.deepEqual(order, ['fp32', 'int8:dynamic', 'int8:static,act=u8', 'int4', 'fp16', 'prune:magnitude'], 'what cannot be faster comes last');
+  assert.ok(notes.some((note) => /^fp16: smaller at most, and so measured last: ONNX Runtime has no fp16 kernels/.test(note)), notes.join('\n'));
+  assert.equal(all.find((c) => c.recipe === 'fp16').hardware.gain, 'none');
+  assert.equal(all.find((c) => c.recipe.startsWith('int8:static')).hardware.gain, 'speed');
   const shown = await service.pare(['show', profile.body.id]);
   assert.match(shown.stdout, /explanation +int8:dynamic is/);
 });
@@ -125,4 +132,21 @@ test('generation reads all weights for every token', { skip: needsShared }, asyn
     files: [{ ...(await target.upload(writeText(target.folder, 'small.txt', 12000))), role: 'text' }] });
   const all = await configurations(path.join(shared, 'models/docs-llama-27m.f16.gguf'), text, ['original'], target, 'ppl<=100000');
   assert.match(cause(all, 'original', 'memory_bound'), /every token reads the weights \(52 MiB\)/);
+});
+
+test('levels say which of them can be faster here, and those that cannot come last', async () => {
+  const { body } = await ask('/v1/recipes?family=onnx');
+  const helps = body.levels.map((level) => level.helps);
+  assert.equal(body.levels[0].recipe, 'fp32');
+  assert.equal(helps.indexOf(false), helps.lastIndexOf(true) + 1);
+  const fp16 = body.levels.find((level) => level.recipe === 'fp16');
+  assert.equal(fp16.helps, false);
+  assert.match(fp16.hardware.why, /no fp16 kernels/);
+  assert.ok(fp16.hardware.source.length > 10);
+  assert.deepEqual(new Set(body.levels.map((level) => level.recipe)), new Set(Object.values(body.presets).flat()));
+  const table = (await service.pare(['recipes'])).stdout;
+  assert.match(table, /^int8:static +quick +yes +VNNI/m);
+  assert.match(table, /^fp16 +\w+ +no +ONNX Runtime has no fp16 kernels/m);
+  const unknown = await request(`${service.url}/v1/recipes?model=mdl_none`);
+  assert.equal(unknown.status, 404);
 });

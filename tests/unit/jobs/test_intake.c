@@ -220,15 +220,15 @@ static void recipes_tell_their_options_and_presets(void **state) {
     struct fixture *f = *state;
     json_t *all = NULL, *onnx = NULL;
     struct err why;
-    FINE(view_recipes(f->jobs, NULL, &all, err));
-    FINE(view_recipes(f->jobs, "onnx", &onnx, err));
+    FINE(view_recipes(f->jobs, NULL, NULL, &all, err));
+    FINE(view_recipes(f->jobs, "onnx", NULL, &onnx, err));
     assert_true(json_array_size(json_object_get(all, "items")) >
                 json_array_size(json_object_get(onnx, "items")));
     assert_non_null(json_object_get(json_object_get(onnx, "presets"), "quick"));
     assert_non_null(json_object_get(json_object_get(json_object_get(all, "presets"), "gguf"), "quick"));
     json_decref(all);
     json_decref(onnx);
-    assert_int_equal(view_recipes(f->jobs, "torch", &all, &why), RC_INPUT);
+    assert_int_equal(view_recipes(f->jobs, "torch", NULL, &all, &why), RC_INPUT);
 }
 
 int main(void) {
