@@ -9,7 +9,6 @@
 #include "compressors/onnx/equalize.h"
 #include "compressors/onnx/fp16.h"
 #include "compressors/onnx/graph.h"
-#include "compressors/onnx/int4.h"
 #include "compressors/onnx/int8_dynamic.h"
 #include "compressors/onnx/int8_static.h"
 #include "compressors/onnx/mixed.h"
@@ -18,6 +17,7 @@
 #include "compressors/onnx/prune_sparsegpt.h"
 #include "compressors/onnx/prune_wanda.h"
 #include "compressors/onnx/smoothquant.h"
+#include "compressors/onnx/weight_only.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/recipes/recipe.h"
@@ -76,7 +76,14 @@ static const struct {
     {"fp16", fp16_compress},
     {"int8:dynamic", int8_dynamic_compress},
     {"int8:static", int8_static_compress},
-    {"int4", int4_compress},
+    {"int8:weights", weight_only_compress},
+    {"int8:gptq", weight_only_compress},
+    {"int4", weight_only_compress},
+    {"int4:gptq", weight_only_compress},
+    {"int3", weight_only_compress},
+    {"int3:gptq", weight_only_compress},
+    {"int2", weight_only_compress},
+    {"int2:gptq", weight_only_compress},
     {"mixed", mixed_compress},
     {"equalize", equalize_compress},
     {"smoothquant", smoothquant_compress},

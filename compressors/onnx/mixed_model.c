@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compressors/onnx/int4.h"
 #include "compressors/onnx/int8_smooth.h"
 #include "compressors/onnx/mixed_macs.h"
 #include "compressors/onnx/passes.h"
+#include "compressors/onnx/weight_only.h"
 #include "core/recipes/recipe.h"
 
 /* --- building --- */
@@ -70,8 +70,8 @@ static enum rc write_int4(const struct mixed_model *m, const enum mixed_width *w
     job.on_progress = NULL;
     job.wanted = gets_int4;
     job.wanted_user = &chosen;
-    enum rc rc = recipe_parse("int4", FAMILY_ONNX, &recipe, err);
-    return rc != RC_OK ? rc : int4_compress(&job, &recipe.steps[0], err);
+    enum rc rc = recipe_parse("int4:compute=float", FAMILY_ONNX, &recipe, err);
+    return rc != RC_OK ? rc : weight_only_compress(&job, &recipe.steps[0], err);
 }
 
 enum rc mixed_model_build(const struct mixed_model *m, const enum mixed_width *widths, struct record *record,
@@ -148,7 +148,9 @@ static enum rc add_layer(struct mixed_model *m, const struct graph_value *v, con
     layer->elements = (double)elements;
     layer->offered[MIXED_FP32] = true;
     layer->offered[MIXED_INT8] = is_listed(int8, v->name);
-    layer->offered[MIXED_INT4] = is_listed(int4, v->name);
+    /* Convolutions could only be stored in 4 bits. */
+    bool product = v->use_count > 0 && !graph_is_op(v->uses[0].node, "Conv");
+    layer->offered[MIXED_INT4] = product && is_listed(int4, v->name);
     return RC_OK;
 }
 

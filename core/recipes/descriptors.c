@@ -15,6 +15,7 @@ static const char *const weight_scales[] = {"channel", "tensor", NULL};
 static const char *const prune_blocks[] = {"1", "4", "8", "16", "32", "64", NULL};
 static const char *const prune_patterns[] = {"any", "1:2", "1:4", "2:4", "4:8", NULL};
 static const char *const prune_scopes[] = {"tensor", "model", NULL};
+static const char *const compute_types[] = {"float", "int8", NULL};
 static const char *const group_sizes[] = {"16", "32", "64", "128", "256", NULL};
 
 /* act: u8 suits x86 (VNNI multiplies u8 by s8), s8 suits ARM; the planner sets it for the targets of a study.
@@ -111,18 +112,43 @@ static const struct option_desc mixed_options[] = {
      .help = "accuracy: the least cost for it; size or latency: the least loss within it"},
 };
 
-static const struct option_desc int4_options[] = {
-    {.name = "group",
-     .type = OPTION_INT,
-     .min = 16,
-     .max = 256,
-     .choices = group_sizes,
-     .default_text = "32",
-     .help = "weights that share one scale"},
-    {.name = "symmetric",
-     .type = OPTION_FLAG,
-     .help = "no zero points: a little smaller, a little less accurate"},
-};
+/* Options of weights in groups. */
+#define WEIGHTS_COMPUTE                                                                                      \
+    {                                                                                                        \
+        .name = "compute", .type = OPTION_CHOICE, .choices = compute_types, .default_text = "int8",          \
+        .help = "type of activations inside the products: the fast kernels are int8; float is exact, and "   \
+                "fast with 4 bits only"                                                                      \
+    }
+#define WEIGHTS_DAMP                                                                                         \
+    {                                                                                                        \
+        .name = "damp", .type = OPTION_NUMBER, .min = 0.0001, .max = 1, .default_text = "0.01",              \
+        .help = "how far to distrust the calibration set: part of the mean input added to each"              \
+    }
+#define WEIGHTS_GROUP                                                                                        \
+    {                                                                                                        \
+        .name = "group", .type = OPTION_INT, .min = 16, .max = 256, .choices = group_sizes,                  \
+        .default_text = "32", .help = "weights that share one scale"                                         \
+    }
+#define WEIGHTS_SYMMETRIC                                                                                    \
+    {                                                                                                        \
+        .name = "symmetric", .type = OPTION_FLAG,                                                            \
+        .help = "no zero points: a little smaller, a little less accurate"                                   \
+    }
+
+static const struct option_desc weights_options[] = {WEIGHTS_COMPUTE, WEIGHTS_GROUP, WEIGHTS_SYMMETRIC};
+static const struct option_desc gptq_options[] = {WEIGHTS_COMPUTE, WEIGHTS_DAMP, WEIGHTS_GROUP,
+                                                  WEIGHTS_SYMMETRIC};
+
+#define WEIGHTS_NEAREST(step, text)                                                                          \
+    {                                                                                                        \
+        .name = step, .families = FAMILY_ONNX, .summary = text, .options = weights_options,                  \
+        .n_options = ARRAY_SIZE(weights_options), .place = PLACE_PRECISION                                   \
+    }
+#define WEIGHTS_GPTQ(step, text)                                                                             \
+    {                                                                                                        \
+        .name = step, .families = FAMILY_ONNX, .summary = text, .options = gptq_options,                     \
+        .n_options = ARRAY_SIZE(gptq_options), .needs = NEEDS_CALIBRATION, .place = PLACE_PRECISION          \
+    }
 
 /* Which weights of a matrix become zero, beside those of each technique. */
 #define PRUNE_BLOCK                                                                                          \
@@ -259,12 +285,15 @@ static const struct compressor_desc descriptors[] = {
      .n_options = ARRAY_SIZE(int8_static_options),
      .needs = NEEDS_CALIBRATION,
      .place = PLACE_PRECISION},
-    {.name = "int4",
-     .families = FAMILY_ONNX,
-     .summary = "4-bit weights of matrix products, in groups; activations stay as they are",
-     .options = int4_options,
-     .n_options = ARRAY_SIZE(int4_options),
-     .place = PLACE_PRECISION},
+    WEIGHTS_NEAREST("int8:weights", "8-bit weights in groups; activations stay as they are between layers"),
+    WEIGHTS_GPTQ("int8:gptq", "the same, rounded so that outputs change least: hardly ever needed at 8 bits"),
+    WEIGHTS_NEAREST("int4", "4-bit weights in groups; activations stay as they are between layers"),
+    WEIGHTS_GPTQ("int4:gptq", "4-bit weights, rounded so that outputs change least on the calibration set"),
+    WEIGHTS_NEAREST("int3", "3-bit weights, for storage: unpacked when the model is loaded"),
+    WEIGHTS_GPTQ("int3:gptq", "3-bit weights for storage, rounded so that outputs change least"),
+    WEIGHTS_NEAREST("int2", "2-bit weights in groups: few models survive it"),
+    WEIGHTS_GPTQ("int2:gptq",
+                 "2-bit weights, rounded so that outputs change least: for models with much to spare"),
     {.name = "mixed",
      .families = FAMILY_ONNX,
      .summary = "32, 8 or 4 bits for each layer, by how much each loses, measured on a calibration set",

@@ -86,10 +86,10 @@ static enum rc needs_second_word(const struct step_words *w, unsigned families, 
     return err_set(err, RC_INPUT, "\"%.64s\" alone is not a step; choose one of: %s", w->name, list);
 }
 
-/* Finds the descriptor; a second word of its name is taken out of the words. */
+/* Finds the descriptor; a second word of its name ("gptq" of "int4:gptq") is taken out of the words. */
 static enum rc choose_descriptor(struct step_words *w, unsigned families, const struct compressor_desc **ret,
                                  struct err *err) {
-    const struct compressor_desc *d = find_descriptor(w->name);
+    const struct compressor_desc *d = NULL;
     size_t kept = 0;
     for (size_t i = 0; i < w->n_words; i++) {
         const struct compressor_desc *two = find_two_words(w->name, w->words[i]);
@@ -105,6 +105,7 @@ static enum rc choose_descriptor(struct step_words *w, unsigned families, const 
             w->words[kept++] = w->words[i];
         }
     }
+    d = d ? d : find_descriptor(w->name);
     if (!d) {
         return needs_second_word(w, families, err);
     }

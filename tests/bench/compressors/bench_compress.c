@@ -17,8 +17,9 @@
 
 #include "compressors/compressor.h"
 #include "compressors/onnx/graph.h"
-#include "compressors/onnx/int4_pack.h"
+#include "compressors/onnx/group_quant.h"
 #include "compressors/onnx/int8_weights.h"
+#include "compressors/onnx/nbits_pack.h"
 #include "compressors/onnx/prune_magnitude.h"
 #include "compressors/onnx/prune_wanda.h"
 #include "core/base/clock.h"
@@ -66,14 +67,23 @@ static void int8_loop(const struct slice *s) {
     free(scales);
 }
 
-static void int4_loop(const struct slice *s) {
-    const struct int4_matrix m = {s->w, s->rows, COLUMNS, COLUMNS, 1, 1};
-    struct int4_packed p;
+static void nearest(const struct slice *s, unsigned bits, enum group_choice choice) {
+    const struct group_format format = {bits, 32, GROUP_ASYMMETRIC};
+    struct group_quant q;
     struct err err;
-    if (int4_pack(&m, 32, INT4_ASYMMETRIC, &p, &err)) {
+    if (group_round(s->w, s->rows, COLUMNS, &format, choice, NULL, 1, &q, &err)) {
         die("int4", &err);
     }
-    int4_release(&p);
+    nbits_pack_matrix(&q, s->out);
+    group_quant_release(&q);
+}
+
+static void int4_loop(const struct slice *s) {
+    nearest(s, 4, GROUP_RANGE);
+}
+
+static void int8_weights_loop(const struct slice *s) {
+    nearest(s, 8, GROUP_RANGE);
 }
 
 static void prune_loop(const struct slice *s) {
@@ -112,9 +122,13 @@ static const struct {
     const char *name;
     loop_fn *run;
 } loops[] = {
-    {"memory copy", copy_loop},  {"int8 scales and rounding", int8_loop},
-    {"int4 packing", int4_loop}, {"prune:magnitude", prune_loop},
-    {"prune:wanda", wanda_loop}, {"prune:wanda,pattern=2:4", two_of_four_loop},
+    {"memory copy", copy_loop},
+    {"int8 scales and rounding", int8_loop},
+    {"int4 rounding and packing", int4_loop},
+    {"int8:weights rounding", int8_weights_loop},
+    {"prune:magnitude", prune_loop},
+    {"prune:wanda", wanda_loop},
+    {"prune:wanda,pattern=2:4", two_of_four_loop},
 };
 
 struct thread {
