@@ -59,6 +59,13 @@ static const struct hardware_rule rules[] = {
      "ONNX Runtime has no kernels for few bits on this CPU",
      MLAS "qnbitgemm.cpp"},
 
+    {"three-bits",
+     ORT,
+     {NULL},
+     HARDWARE_NONE,
+     "ONNX Runtime has no kernels for 3 bits: weights are unpacked when the model is loaded",
+     "ONNX Runtime, contrib_ops/cpu/quantization/matmul_nbits.cc (2, 4 and 8 bits); measured"},
+
     {"sparse",
      ORT,
      {NULL},
@@ -98,11 +105,8 @@ const char *hardware_gain_name(enum hardware_gain gain) {
 static const char *technique_of(const struct compressor_desc *d) {
     static const struct {
         const char *name, *technique; /* by the beginning of the name; the first that fits */
-    } precisions[] = {{"int8:static", "int8"},
-                      {"int8:dynamic", "int8"},
-                      {"mixed", "int8"},
-                      {"fp16", "fp16"},
-                      {"int", "few-bits"}};
+    } precisions[] = {{"int8:static", "int8"}, {"int8:dynamic", "int8"}, {"mixed", "int8"},
+                      {"fp16", "fp16"},        {"int3", "three-bits"},   {"int", "few-bits"}};
     if (d->families == FAMILY_GGUF) {
         return d->place == PLACE_ALONE ? NULL : "k-quants";
     }
