@@ -131,7 +131,7 @@ MUST_USE enum rc store_profile_counters(struct store_tx *tx, const char *id, str
 MUST_USE enum rc store_profiles_of_configuration(struct store_tx *tx, const char *configuration,
                                                  struct store_profile **ret, size_t *n, struct err *err);
 
-/* A configuration with its newest profile. */
+/* A configuration with its newest profile of a scenario. */
 struct store_measured {
     struct store_configuration configuration;
     const char *profile;
@@ -140,7 +140,7 @@ struct store_measured {
     struct store_figures figures; /* latency NULL: not at that confidence */
 };
 
-/* All measured configurations of a variant, with the figures of a scenario at a confidence. */
+/* All configurations of a variant that were measured in a scenario, with its figures at a confidence. */
 MUST_USE enum rc store_measured_of_variant(struct store_tx *tx, const char *variant, const char *scenario,
                                            double confidence, struct store_measured **ret, size_t *n,
                                            struct err *err);

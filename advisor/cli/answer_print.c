@@ -202,12 +202,36 @@ static void print_relaxations(const json_t *a, FILE *out) {
     }
 }
 
+/* What latency and cost are in the scenario that they are judged in. */
+static const struct judged {
+    const char *scenario, *latency, *cost;
+} JUDGED[] = {{"offline", "with all instances busy", "with the machine filled"},
+              {"server", "at the rate shown, the highest of random arrivals that keeps the latency budget",
+               "at that rate"},
+              {"single-stream", "of one query at a time", "one query at a time"},
+              {"multi-stream", "of a query of 8 samples", "with one such query at a time"}};
+
+static const struct judged *judged_in(const char *scenario) {
+    for (size_t i = 0; i < sizeof(JUDGED) / sizeof(JUDGED[0]); i++) {
+        if (strcmp(JUDGED[i].scenario, scenario) == 0) {
+            return &JUDGED[i];
+        }
+    }
+    return &JUDGED[0];
+}
+
 static void print_legend(const json_t *a, bool priced, FILE *out) {
-    fprintf(out,
-            "\nruntime: instances x threads, b = batch. p50, p99: latency with all instances busy. %s per "
-            "million predictions (or\ngenerated tokens) with the machine filled. -: not measured, or more "
-            "than the sample supports. Every figure is measured.\n",
-            priced ? "USD/M: USD" : "h/M: machine-hours");
+    const char *note = json_shown_text(a, "note");
+    const struct judged *j = judged_in(json_shown_text(a, "judged_in"));
+    fprintf(
+        out,
+        "\nruntime: instances x threads, b = batch. p50, p99: latency %s.\n%s per million predictions (or "
+        "generated tokens) %s.",
+        j->latency, priced ? "USD/M: USD" : "h/M: machine-hours", j->cost);
+    fputs(" -: not measured, or more than the sample supports.\nEvery figure is measured.\n", out);
+    if (*note) {
+        fprintf(out, "Note: %s.\n", note);
+    }
     if (json_is_object(json_object_get(a, "choice"))) {
         fprintf(out, "The model: pare export %s --file FILE.", json_shown_text(a, "id"));
     } else {

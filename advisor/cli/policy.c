@@ -12,9 +12,9 @@
 
 enum { MAX_POLICY_BYTES = 1 << 20, NAME_MAX_BYTES = 64 };
 
-static const char *const keys[] = {"name",           "model",      "data",    "calibration", "floors",
-                                   "budgets",        "recipe",     "recipes", "preset",      "threads",
-                                   "price_per_hour", "confidence", NULL};
+static const char *const keys[] = {"name",           "model",      "data",      "calibration", "floors",
+                                   "budgets",        "recipe",     "recipes",   "preset",      "threads",
+                                   "price_per_hour", "confidence", "scenarios", NULL};
 
 static enum rc read_list(const json_t *d, const char *key, struct option_list *list, struct err *err) {
     const json_t *array = json_object_get(d, key);
@@ -118,6 +118,9 @@ static enum rc read_wishes(struct policy *p, struct err *err) {
     }
     if (rc == RC_OK) {
         rc = read_list(p->json, "recipes", &r->recipes, err);
+    }
+    if (rc == RC_OK) {
+        rc = read_list(p->json, "scenarios", &r->scenarios, err);
     }
     if (rc == RC_OK && r->floors.count + r->budgets.count == 0) {
         rc = err_set(err, RC_INPUT, "it has neither \"floors\" nor \"budgets\": there is nothing to check");

@@ -11,6 +11,7 @@ struct recommend_options {
     struct client_options client;
     struct option_list floors, budgets;
     double price_per_hour, confidence;
+    const char *scenario;
 };
 
 static enum rc question(struct client *c, const struct recommend_options *o, const char *what, json_t **ret,
@@ -31,6 +32,9 @@ static enum rc question(struct client *c, const struct recommend_options *o, con
     }
     if (rc == RC_OK && !isnan(o->confidence)) {
         json_object_set_new(body, "confidence", json_real(o->confidence));
+    }
+    if (rc == RC_OK && o->scenario) {
+        json_object_set_new(body, "scenario", json_string(o->scenario));
     }
     if (rc == RC_OK) {
         rc = client_post(c, "/v1/recommendations", body, ret, err);
@@ -91,6 +95,13 @@ int verb_recommend(int argc, char **argv) {
          .min = 0.5,
          .max = 0.9999,
          .help = "of every verdict, one-sided (default 0.95)"},
+        {.name = "scenario",
+         .kind = OPTION_TEXT,
+         .argument = "NAME",
+         .value = &o.scenario,
+         .help =
+             "judge latency, throughput and cost in single-stream, multi-stream, server or offline (default: "
+             "server where the study asked for it, else offline)"},
         CLIENT_OPTION_ROWS(o.client),
     };
     const struct options options = {

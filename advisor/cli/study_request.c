@@ -22,8 +22,11 @@ static enum rc set_wishes(const struct study_request *r, json_t *body, struct er
     const struct {
         const char *key;
         const struct option_list *list;
-    } lists[] = {
-        {"floors", &r->floors}, {"budgets", &r->budgets}, {"recipes", &r->recipes}, {"targets", &r->targets}};
+    } lists[] = {{"floors", &r->floors},
+                 {"budgets", &r->budgets},
+                 {"recipes", &r->recipes},
+                 {"targets", &r->targets},
+                 {"scenarios", &r->scenarios}};
     enum rc rc = set_text(body, "preset", r->preset, err);
     if (rc == RC_OK) {
         rc = set_text(body, "evaluate", r->evaluate, err);

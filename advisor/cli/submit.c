@@ -107,6 +107,13 @@ int verb_submit(int argc, char **argv) {
          .argument = "RECIPE",
          .value = &o.request.recipes,
          .help = "a level to try in place of a preset's, for example int8:static,calib=entropy"},
+        {.name = "scenario",
+         .kind = OPTION_LIST,
+         .argument = "NAME",
+         .value = &o.request.scenarios,
+         .help = "measure also server (the highest rate of random arrivals that keeps the latency budget; "
+                 "cost is "
+                 "judged by it) or multi-stream (queries of 8); single-stream and offline always are"},
         {.name = "target",
          .kind = OPTION_LIST,
          .argument = "ID",
@@ -154,6 +161,7 @@ int verb_submit(int argc, char **argv) {
         .specs = specs,
         .count = sizeof(specs) / sizeof(specs[0]),
         .examples = "  pare submit model.onnx --data eval.npz --floor 'relative>=0.99' --budget 'p99<=5ms'\n"
+                    "  pare submit model.onnx --data eval.npz --budget 'p99<=5ms' --scenario server\n"
                     "  pare submit model.gguf --data text.txt --floor 'ppl_ratio<=1.02' --preset standard\n",
     };
     int code = options_parse(&options, argc, argv, &operands);

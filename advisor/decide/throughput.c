@@ -46,6 +46,23 @@ enum rc throughput_from_samples(double per_s, const float *samples_us, size_t n,
     return RC_OK;
 }
 
+enum rc throughput_from_bracket(double met_per_s, double unmet_per_s, double confidence,
+                                struct throughput *ret, struct err *err) {
+    static const double widest = 0.1;
+    enum { FREEDOM = 1000 }; /* the deviation is known, not estimated */
+    if (!is_plausible(met_per_s) || !is_plausible(unmet_per_s) || unmet_per_s < met_per_s) {
+        return err_set(err, RC_INPUT, "a rate between %g and %g a second is not a measurement", met_per_s,
+                       unmet_per_s);
+    }
+    double width = log(unmet_per_s / met_per_s);
+    struct throughput t = throughput_exact(met_per_s);
+    t.log_error = (width < widest ? width : widest) / sqrt(12);
+    t.freedom = t.log_error > 0 ? FREEDOM : 0;
+    set_bounds(&t, confidence);
+    *ret = t;
+    return RC_OK;
+}
+
 enum rc throughput_from_rounds(const float *rounds_per_s, size_t n, uint64_t group, double confidence,
                                struct throughput *ret, struct err *err) {
     if (n < 2 || n > UINT32_MAX) {

@@ -25,6 +25,14 @@ struct throughput {
 MUST_USE enum rc throughput_from_samples(double per_s, const float *samples_us, size_t n, double confidence,
                                          struct throughput *ret, struct err *err);
 
+/* From a search that showed `met_per_s` and not `unmet_per_s` above it: the rate is somewhere between, so the
+ * lower end is taken, with the deviation of a uniform distribution over the bracket (in logarithms, width /
+ * sqrt(12)) as its error. Where the search ended early and the bracket is wide, no more than a tenth counts:
+ * what is not known there is how much better it is. RC_INPUT: ends that are no rates, or in the wrong order.
+ */
+MUST_USE enum rc throughput_from_bracket(double met_per_s, double unmet_per_s, double confidence,
+                                         struct throughput *ret, struct err *err);
+
 /* From replicates over fresh processes (borrowed in *ret); n at least 2. */
 MUST_USE enum rc throughput_from_rounds(const float *rounds_per_s, size_t n, uint64_t group,
                                         double confidence, struct throughput *ret, struct err *err);

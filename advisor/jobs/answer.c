@@ -60,6 +60,9 @@ static enum rc read_scope(const json_t *body, struct question_scope *scope, stru
     if (rc == RC_OK) {
         rc = json_opt_int(body, "threads", 1, 1024, &scope->threads, err);
     }
+    if (rc == RC_OK) {
+        rc = json_opt_string(body, "scenario", &scope->scenario, err);
+    }
     if (rc == RC_OK && !scope->study && !scope->model) {
         rc = err_set(err, RC_INPUT, "name a \"study\" or a \"model\"");
     }
@@ -112,9 +115,9 @@ static enum rc ask(struct jobs *j, const json_t *body, const struct question_sco
 }
 
 enum rc answer_recommend(struct jobs *j, const json_t *body, json_t **ret, struct err *err) {
-    static const char *const keys[] = {"study",   "model",         "dataset", "floors",     "budgets",
-                                       "targets", "machine_types", "threads", "confidence", "price_per_hour",
-                                       NULL};
+    static const char *const keys[] = {"study",      "model",          "dataset",       "floors",
+                                       "budgets",    "targets",        "machine_types", "threads",
+                                       "confidence", "price_per_hour", "scenario",      NULL};
     struct question_scope scope = {0};
     json_t *whole = json_copy((json_t *)body);
     enum rc rc = whole ? json_only_keys(body, keys, err) : err_memory(err);

@@ -72,15 +72,31 @@ static json_t *copy_or_null(json_t *value) {
     return value ? json_incref(value) : json_null();
 }
 
-/* Single-stream figures and energy as the worker reported them. */
+/* Every scenario that was measured: p50 and p99 where the sample supports them, and the rate. */
+static json_t *scenarios_json(const json_t *result) {
+    json_t *all = json_object(), *scenario;
+    const char *name;
+    json_object_foreach(json_object_get(result, "scenarios"), name, scenario) {
+        const json_t *latency = json_object_get(scenario, "latency_us");
+        json_object_set_new(all, name,
+                            json_pack("{s:O*, s:O*, s:O*, s:O*, s:O*}", "p50",
+                                      json_object_get(latency, "p50"), "p99", json_object_get(latency, "p99"),
+                                      "throughput_per_s", json_object_get(scenario, "throughput_per_s"),
+                                      "met", json_object_get(scenario, "met"), "unmet_per_s",
+                                      json_object_get(scenario, "unmet_per_s")));
+    }
+    return all;
+}
+
+/* Single-stream figures, those of each scenario, and energy as the worker reported them. */
 static json_t *reported_json(struct store_tx *tx, const char *profile) {
     struct store_profile p;
     json_t *result = store_profile_get(tx, profile, &p, NULL) == RC_OK ? stored_json(p.result_json) : NULL;
     json_t *single = json_object_get(json_object_get(result, "scenarios"), "single-stream");
     json_t *energy = json_object_get(result, "energy");
-    json_t *json =
-        json_pack("{s:o, s:o}", "single_stream_us", copy_or_null(json_object_get(single, "latency_us")),
-                  "energy_j", copy_or_null(json_object_get(energy, "per_inference_j")));
+    json_t *json = json_pack("{s:o, s:o, s:o}", "scenarios", scenarios_json(result), "single_stream_us",
+                             copy_or_null(json_object_get(single, "latency_us")), "energy_j",
+                             copy_or_null(json_object_get(energy, "per_inference_j")));
     json_decref(result);
     return json;
 }
@@ -318,10 +334,11 @@ static enum rc head_json(const struct question *q, const struct recommend_outcom
         recommend_limit_text(&q->q, i, limit, sizeof(limit));
         json_array_append_new(i < q->q.floor_count ? floors : budgets, json_string(limit));
     }
-    json_t *head = json_pack("{s:s, s:s, s:o, s:s, s:{s:s, s:s}, s:o, s:o, s:b, s:o}", "id", id, "status",
-                             recommend_status_name(o->status), "confidence", json_real(q->q.confidence),
-                             "summary", text.size ? text.data : "", "model", "id", q->model_id, "name",
-                             q->model_name, "floors", floors, "budgets", budgets, "baseline_in_budget",
+    json_t *head = json_pack("{s:s, s:s, s:o, s:s, s:{s:s, s:s}, s:o, s:o, s:s, s:s?, s:b, s:o}", "id", id,
+                             "status", recommend_status_name(o->status), "confidence",
+                             json_real(q->q.confidence), "summary", text.size ? text.data : "", "model", "id",
+                             q->model_id, "name", q->model_name, "floors", floors, "budgets", budgets,
+                             "judged_in", scenario_name(q->scenario), "note", q->note, "baseline_in_budget",
                              (int)o->baseline_in_budget, "tested", json_integer((json_int_t)o->tested));
     buf_free(&text);
     if (rc == RC_OK && (!head || json_object_update(answer, head) != 0)) {

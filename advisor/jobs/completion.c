@@ -10,6 +10,7 @@
 #include "advisor/jobs/study_events.h"
 #include "advisor/jobs/submitted_files.h"
 #include "core/base/json.h"
+#include "core/base/scenario_name.h"
 #include "db/store_blobs.h"
 #include "db/store_comparisons.h"
 #include "db/store_work.h"
@@ -239,12 +240,12 @@ static enum rc read_evaluate(struct store *s, struct completion *c, const struct
 }
 
 static enum rc add_figures(struct store *s, struct completion *c, const struct store_samples *sample,
-                           double per_s, struct err *err) {
+                           const struct figures_rate *rate, struct err *err) {
     for (size_t i = 0; i < LATENCY_CONFIDENCE_COUNT; i++) {
         struct figures_scenario f;
         struct buf *packed = &c->packed[c->n_figures];
-        enum rc rc = figures_from_samples(s, sample->sha256, (size_t)sample->n, per_s, LATENCY_CONFIDENCES[i],
-                                          &f, err);
+        enum rc rc =
+            figures_from_samples(s, sample->sha256, (size_t)sample->n, rate, LATENCY_CONFIDENCES[i], &f, err);
         buf_init(packed, PACKED_MAX);
         if (rc == RC_OK) {
             rc = latency_pack(&f.latency, packed, err);
@@ -267,18 +268,16 @@ static enum rc add_figures(struct store *s, struct completion *c, const struct s
 
 static enum rc read_scenario(struct store *s, struct completion *c, const char *name, const json_t *scenario,
                              struct err *err) {
-    static const char *const known[] = {"single-stream", "multi-stream", "server", "offline", NULL};
     const char *path = NULL;
-    double per_s = NAN;
+    enum scenario_kind kind;
+    struct figures_rate rate;
     int64_t n = 0;
-    const char *kept = NULL;
-    for (size_t i = 0; known[i]; i++) {
-        kept = strcmp(known[i], name) == 0 ? known[i] : kept;
-    }
-    enum rc rc = kept ? json_get_string(scenario, "samples", &path, err)
-                      : err_set(err, RC_INPUT, "unknown scenario \"%.32s\"", name);
+    enum rc rc = scenario_parse(name, &kind, err);
     if (rc == RC_OK) {
-        rc = json_get_number(scenario, "throughput_per_s", &per_s, err);
+        rc = json_get_string(scenario, "samples", &path, err);
+    }
+    if (rc == RC_OK) {
+        rc = figures_rate_read(scenario, kind, &rate, err);
     }
     if (rc == RC_OK) {
         rc = json_get_int(scenario, "n", 1, INT64_C(1) << 31, &n, err);
@@ -290,10 +289,15 @@ static enum rc read_scenario(struct store *s, struct completion *c, const char *
     if (!f) {
         return RC_INPUT;
     }
+    /* a server's figures are those of the budgets that the job was given */
+    const char *kept = kind == SCENARIO_SERVER ? subject(c, "server") : scenario_name(kind);
+    if (!kept || !*kept) {
+        return err_set(err, RC_INPUT, "the result has a scenario \"%.32s\" that was not asked for", name);
+    }
     struct store_samples *sample = &c->samples[c->n_samples++];
     *sample = (struct store_samples){kept, f->sha256, f->bytes / (int64_t)sizeof(float)};
     return sample->n == n
-               ? add_figures(s, c, sample, per_s, err)
+               ? add_figures(s, c, sample, &rate, err)
                : err_set(err, RC_INPUT, "scenario %s: %lld samples are reported and the file holds %lld",
                          kept, (long long)n, (long long)sample->n);
 }

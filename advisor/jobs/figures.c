@@ -6,6 +6,7 @@
 
 #include "advisor/jobs/stored_json.h"
 #include "core/base/checked.h"
+#include "core/base/json.h"
 #include "core/stats/bootstrap.h"
 #include "db/store_blobs.h"
 
@@ -300,17 +301,42 @@ void figures_accuracies_release(struct figures_accuracies *a) {
 
 /* ---- latency and throughput ---- */
 
-double figures_stated_per_s(const char *result_json, const char *scenario) {
-    json_t *result = stored_json(result_json);
-    const json_t *s = json_object_get(json_object_get(result, "scenarios"), scenario);
-    const json_t *per_s = json_object_get(s, "throughput_per_s");
-    double value = json_is_number(per_s) ? json_number_value(per_s) : NAN;
-    json_decref(result);
-    return value;
+enum rc figures_rate_read(const json_t *scenario, enum scenario_kind kind, struct figures_rate *ret,
+                          struct err *err) {
+    *ret = (struct figures_rate){NAN, NAN};
+    enum rc rc = json_get_number(scenario, "throughput_per_s", &ret->per_s, err);
+    if (rc == RC_OK && kind == SCENARIO_SERVER) {
+        rc = json_get_number(scenario, "unmet_per_s", &ret->unmet_per_s, err);
+    }
+    return rc;
 }
 
-enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, double per_s, double confidence,
-                             struct figures_scenario *ret, struct err *err) {
+/* What the worker stated, from a profile that is stored. `stored_name` as in the store: "server p99<=5ms". */
+static enum rc stated_rate(const char *result_json, const char *stored_name, struct figures_rate *ret,
+                           struct err *err) {
+    const char *server = scenario_name(SCENARIO_SERVER);
+    bool is_server = strncmp(stored_name, server, strlen(server)) == 0;
+    enum scenario_kind kind = SCENARIO_SERVER;
+    enum rc rc = is_server ? RC_OK : scenario_parse(stored_name, &kind, err);
+    json_t *result = stored_json(result_json);
+    if (rc == RC_OK) {
+        rc = figures_rate_read(json_object_get(json_object_get(result, "scenarios"), scenario_name(kind)),
+                               kind, ret, err);
+    }
+    json_decref(result);
+    return rc;
+}
+
+/* A closed loop's throughput has the error of its samples; a server's lies in the bracket of its search. */
+static enum rc throughput_of(const struct figures_rate *rate, const float *samples, size_t n,
+                             double confidence, struct throughput *ret, struct err *err) {
+    return isnan(rate->unmet_per_s)
+               ? throughput_from_samples(rate->per_s, samples, n, confidence, ret, err)
+               : throughput_from_bracket(rate->per_s, rate->unmet_per_s, confidence, ret, err);
+}
+
+enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, const struct figures_rate *rate,
+                             double confidence, struct figures_scenario *ret, struct err *err) {
     float *samples;
     struct figures_scenario f;
     enum rc rc = n > 0 && n <= FILE_BYTES_MAX / sizeof(float)
@@ -321,7 +347,7 @@ enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, doub
     }
     rc = latency_summarise(samples, n, confidence, &f.latency, err);
     if (rc == RC_OK) {
-        rc = throughput_from_samples(per_s, samples, n, confidence, &f.throughput, err);
+        rc = throughput_of(rate, samples, n, confidence, &f.throughput, err);
     }
     free(samples);
     if (rc == RC_OK) {
@@ -346,7 +372,7 @@ enum rc figures_scenario(struct store *s, const char *profile, const char *scena
     struct store_samples samples;
     struct store_profile p;
     char sha256[65];
-    double per_s = NAN;
+    struct figures_rate rate = {NAN, NAN};
     enum rc rc = store_read_begin(s, &tx, err);
     if (rc != RC_OK) {
         return rc;
@@ -363,10 +389,10 @@ enum rc figures_scenario(struct store *s, const char *profile, const char *scena
     }
     if (!stored && rc == RC_OK) {
         snprintf(sha256, sizeof(sha256), "%s", samples.sha256);
-        per_s = figures_stated_per_s(p.result_json, scenario);
+        rc = stated_rate(p.result_json, scenario, &rate, err);
     }
     store_read_end(tx);
     return stored || rc != RC_OK
                ? rc
-               : figures_from_samples(s, sha256, (size_t)samples.n, per_s, confidence, ret, err);
+               : figures_from_samples(s, sha256, (size_t)samples.n, &rate, confidence, ret, err);
 }

@@ -3,12 +3,14 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "advisor/decide/accuracy.h"
 #include "advisor/decide/latency.h"
 #include "advisor/decide/throughput.h"
 #include "core/base/err.h"
+#include "core/base/scenario_name.h"
 #include "db/store.h"
 #include "db/store_work.h"
 
@@ -44,14 +46,23 @@ struct figures_scenario {
 MUST_USE enum rc figures_unpack(const struct store_figures *row, struct figures_scenario *ret,
                                 struct err *err);
 
-/* Of `scenario` of a profile at `confidence`. RC_NOT_FOUND: not measured. */
+/* Of `scenario` (as it is stored: study_scenarios.h) of a profile at `confidence`. RC_NOT_FOUND: not
+ * measured. */
 MUST_USE enum rc figures_scenario(struct store *s, const char *profile, const char *scenario,
                                   double confidence, struct figures_scenario *ret, struct err *err);
 
+/* Examples (tokens) a second that a worker states for a scenario. */
+struct figures_rate {
+    double per_s;
+    double unmet_per_s; /* of a server: the lowest higher rate that was not shown; NAN in closed loops */
+};
+
+/* From a scenario of a worker's result. RC_INPUT: not stated, or no sensible bracket. */
+MUST_USE enum rc figures_rate_read(const json_t *scenario, enum scenario_kind kind, struct figures_rate *ret,
+                                   struct err *err);
+
 /* From `n` samples in a file of the store, at `confidence`. RC_INPUT: the file has another size, or bad
  * values. */
-MUST_USE enum rc figures_from_samples(struct store *s, const char *sha256, size_t n, double per_s,
-                                      double confidence, struct figures_scenario *ret, struct err *err);
-
-/* Examples per second that a profile's result_json states for a scenario; NAN when it does not. */
-double figures_stated_per_s(const char *result_json, const char *scenario);
+MUST_USE enum rc figures_from_samples(struct store *s, const char *sha256, size_t n,
+                                      const struct figures_rate *rate, double confidence,
+                                      struct figures_scenario *ret, struct err *err);

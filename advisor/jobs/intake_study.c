@@ -11,6 +11,7 @@
 #include "advisor/jobs/limits.h"
 #include "advisor/jobs/stored_json.h"
 #include "advisor/jobs/study_events.h"
+#include "advisor/jobs/study_scenarios.h"
 #include "advisor/jobs/views.h"
 #include "core/base/json.h"
 #include "core/recipes/recipe.h"
@@ -43,6 +44,7 @@ static enum rc read_words(struct new_study *n, struct err *err) {
                                        "confidence",
                                        "price_per_hour",
                                        "calibration_examples",
+                                       "scenarios",
                                        NULL};
     n->evaluate = "needed";
     enum rc rc = json_only_keys(n->body, keys, err);
@@ -195,7 +197,7 @@ static enum rc read_numbers(const struct new_study *n, json_t *request, struct e
 
 static enum rc build_request(struct store_tx *tx, struct new_study *n, struct err *err) {
     const json_t *targets = json_object_get(n->body, "targets");
-    json_t *recipes = json_array(), *floors = NULL, *budgets = NULL;
+    json_t *recipes = json_array(), *floors = NULL, *budgets = NULL, *scenarios = NULL;
     enum rc rc = recipes ? RC_OK : err_memory(err);
     if (rc == RC_OK && targets && !json_is_null(targets) && !json_is_array(targets)) {
         rc = err_set(err, RC_INPUT, "field \"targets\" must be a list of ids");
@@ -207,17 +209,21 @@ static enum rc build_request(struct store_tx *tx, struct new_study *n, struct er
         rc = collect_recipes(n, recipes, err);
     }
     if (rc == RC_OK) {
+        rc = study_scenarios_read(n->body, &scenarios, err);
+    }
+    if (rc == RC_OK) {
         rc = limits_canonical(n->body, &floors, &budgets, err);
     }
     if (rc == RC_OK) {
         n->request =
-            json_pack("{s:s, s:s, s:s?, s:s?, s:s, s:O, s:O, s:O, s:o}", "model", n->model, "dataset",
+            json_pack("{s:s, s:s, s:s?, s:s?, s:s, s:O, s:O, s:O, s:O, s:o}", "model", n->model, "dataset",
                       n->dataset, "calibration", n->calibration, "preset", n->preset, "evaluate", n->evaluate,
-                      "recipes", recipes, "floors", floors, "budgets", budgets, "targets",
-                      json_is_array(targets) ? json_incref((json_t *)targets) : json_array());
+                      "recipes", recipes, "scenarios", scenarios, "floors", floors, "budgets", budgets,
+                      "targets", json_is_array(targets) ? json_incref((json_t *)targets) : json_array());
         rc = n->request ? read_numbers(n, n->request, err) : err_memory(err);
     }
     json_decref(recipes);
+    json_decref(scenarios);
     json_decref(floors);
     json_decref(budgets);
     return rc;

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,8 +167,8 @@ static enum rc gather_candidates(struct gathering *g, const char *variant_id, ui
                                  struct err *err) {
     struct store_measured *rows;
     size_t n = 0;
-    enum rc rc =
-        store_measured_of_variant(g->tx, variant_id, QUESTION_SCENARIO, g->scope->confidence, &rows, &n, err);
+    enum rc rc = store_measured_of_variant(g->tx, variant_id, g->question->scenario_stored,
+                                           g->scope->confidence, &rows, &n, err);
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
         const struct store_configuration *c = &rows[i].configuration;
         bool fits = g->threads == 0 || c->instances * c->threads <= g->threads, is_wanted = false;
@@ -423,13 +424,80 @@ static enum rc add_latencies(struct store *s, struct question *q, struct err *er
         if (q->candidates_list[i].latency.n > 0) {
             continue;
         }
-        rc = figures_scenario(s, q->candidates[i].profile, QUESTION_SCENARIO, q->q.confidence, &f, err);
+        rc = figures_scenario(s, q->candidates[i].profile, q->scenario_stored, q->q.confidence, &f, err);
         if (rc == RC_OK) {
             q->candidates_list[i].latency = f.latency;
             q->candidates_list[i].throughput = f.throughput;
         }
     }
     return rc;
+}
+
+/* ---- the scenario ---- */
+
+/* Judges in a closed loop, or, where `kind` is server and a budget is for a percentile, in the one of that
+ * name. */
+static void judge_in(struct question *q, enum scenario_kind kind) {
+    q->scenario = kind;
+    if (kind == SCENARIO_SERVER) {
+        study_scenarios_server(&q->limits, q->scenario_stored);
+    } else {
+        snprintf(q->scenario_stored, sizeof(q->scenario_stored), "%s", scenario_name(kind));
+    }
+    if (q->scenario_stored[0] == '\0') {
+        q->note = "judged in the scenario offline: a server's rate needs a budget for a latency percentile, "
+                  "such as "
+                  "p99<=5ms";
+        judge_in(q, SCENARIO_OFFLINE);
+    }
+}
+
+static enum rc study_wants_server(struct store *s, const char *study, bool *ret, struct err *err) {
+    struct store_tx *tx;
+    struct store_study row;
+    enum rc rc = store_read_begin(s, &tx, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = store_study_get(tx, study, &row, err);
+    if (rc == RC_OK) {
+        json_t *request = stored_json(row.request_json);
+        *ret = study_scenarios_has(request, SCENARIO_SERVER);
+        json_decref(request);
+    }
+    store_read_end(tx);
+    return rc;
+}
+
+static enum rc choose_scenario(struct store *s, const struct question_scope *scope, struct question *q,
+                               struct err *err) {
+    enum scenario_kind kind = SCENARIO_OFFLINE;
+    bool server = false;
+    enum rc rc = RC_OK;
+    if (scope->scenario) {
+        rc = scenario_parse(scope->scenario, &kind, err);
+    } else if (scope->study) {
+        rc = study_wants_server(s, scope->study, &server, err);
+        kind = server ? SCENARIO_SERVER : SCENARIO_OFFLINE;
+    }
+    if (rc == RC_OK) {
+        judge_in(q, kind);
+    }
+    return rc;
+}
+
+static void forget_gathered(struct question *q) {
+    free(q->variants);
+    free(q->variants_list);
+    free(q->candidates);
+    free(q->candidates_list);
+    free(q->machines_list);
+    q->variants = NULL;
+    q->variants_list = NULL;
+    q->candidates = NULL;
+    q->candidates_list = NULL;
+    q->machines_list = NULL;
+    q->q.variant_count = q->q.candidate_count = q->q.machine_count = 0;
 }
 
 static enum rc gather_all(struct store *s, const struct question_scope *scope, struct question *q,
@@ -449,6 +517,23 @@ static enum rc gather_all(struct store *s, const struct question_scope *scope, s
     return rc;
 }
 
+/* Gathers in the chosen scenario, or in offline where nothing was measured in that one. */
+static enum rc gather_judged(struct store *s, const struct question_scope *scope, struct question *q,
+                             struct err *err) {
+    enum rc rc = choose_scenario(s, scope, q, err);
+    if (rc == RC_OK) {
+        rc = gather_all(s, scope, q, err);
+    }
+    if (rc == RC_OK && q->q.candidate_count == 0 && q->scenario != SCENARIO_OFFLINE) {
+        q->note = arena_printf(q->arena, "judged in the scenario offline: nothing was measured as \"%s\"",
+                               q->scenario_stored);
+        forget_gathered(q);
+        judge_in(q, SCENARIO_OFFLINE);
+        rc = q->note ? gather_all(s, scope, q, err) : err_memory(err);
+    }
+    return rc;
+}
+
 enum rc question_build(struct store *s, const struct question_scope *scope, struct question **ret,
                        struct err *err) {
     struct question *q = calloc(1, sizeof(*q));
@@ -462,7 +547,7 @@ enum rc question_build(struct store *s, const struct question_scope *scope, stru
     q->q.price_per_hour = scope->price_per_hour;
     enum rc rc = q->arena && q->explanations ? limits_read(scope->limits, &q->limits, err) : err_memory(err);
     if (rc == RC_OK) {
-        rc = gather_all(s, scope, q, err);
+        rc = gather_judged(s, scope, q, err);
     }
     if (rc == RC_OK && q->q.variant_count == 0) {
         rc = err_set(err, RC_NOT_FOUND, "nothing of this model has been measured yet: start a study first");

@@ -7,12 +7,10 @@
 #include "advisor/decide/recommend.h"
 #include "advisor/jobs/figures.h"
 #include "advisor/jobs/limits.h"
+#include "advisor/jobs/study_scenarios.h"
 #include "core/base/arena.h"
 #include "core/base/err.h"
 #include "db/store.h"
-
-/* The scenario that budgets and cost are judged by: all instances busy. */
-#define QUESTION_SCENARIO "offline"
 
 struct question_scope {
     const char *study;           /* its variants, dataset and machine types; NULL = everything of `model` */
@@ -24,6 +22,8 @@ struct question_scope {
     double confidence;
     double price_per_hour; /* NAN = each machine's own */
     int64_t threads;       /* configurations that use at most so many; 0 = any */
+    const char *scenario;  /* in which budgets and cost are judged; NULL = server where the study asks for it
+                              and  a budget allows it, else offline */
 };
 
 /* What belongs to a variant or candidate of the question beside what decides. */
@@ -42,6 +42,8 @@ struct question {
     struct question_variant *variants;     /* [q.variant_count] */
     struct question_candidate *candidates; /* [q.candidate_count] */
     const char *model_id, *model_name;
+    enum scenario_kind scenario; /* in which budgets and cost are judged */
+    const char *note;            /* why not in the one that was asked for; NULL */
     /* owned */
     struct explanations
         *explanations; /* advisor/jobs/explanation.h; what answers have read of the profiles */
@@ -50,10 +52,13 @@ struct question {
     struct recommend_machine *machines_list;
     struct recommend_variant *variants_list;
     struct recommend_candidate *candidates_list;
+    char scenario_stored[STUDY_SCENARIO_SIZE]; /* its name in the store */
 };
 
-/* Blocking; may summarise scores that nobody asked for before. Must not be called inside a transaction.
- * RC_NOT_FOUND: the study or model is not there, or nothing of it was measured. Release with question_free.
+/* In `server` only the figures found under exactly the question's latency budgets can be judged: where there
+ * are none, it is judged in `offline`, and `note` says so. Blocking; may summarise scores that nobody asked
+ * for before. Must not be called inside a transaction. RC_NOT_FOUND: the study or model is not there, or
+ * nothing of it was measured. Release with question_free.
  */
 MUST_USE enum rc question_build(struct store *s, const struct question_scope *scope, struct question **ret,
                                 struct err *err);

@@ -142,15 +142,16 @@ static json_t *head_json(const struct work_study *s) {
     json_t *calibration =
         s->calibration.id ? named(s->calibration.id, s->calibration.name, NULL) : json_null();
     return json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:o}", "id",
-        r->id, "state", r->state, "model", named(s->model.id, s->model.name, s->model.family), "dataset",
-        named(s->dataset.id, s->dataset.name, NULL), "calibration", calibration, "floors",
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:o}",
+        "id", r->id, "state", r->state, "model", named(s->model.id, s->model.name, s->model.family),
+        "dataset", named(s->dataset.id, s->dataset.name, NULL), "calibration", calibration, "floors",
         request_part(s, "floors"), "budgets", request_part(s, "budgets"), "confidence",
         request_part(s, "confidence"), "recipes", planned(s, "recipes", request_part(s, "recipes")),
         "targets", request_part(s, "targets"), "price_per_hour", request_part(s, "price_per_hour"),
-        "evaluate", request_part(s, "evaluate"), "preset", request_part(s, "preset"), "recommendation",
-        r->recommendation, "error", error, "notes", planned(s, "notes", json_array()), "created_at",
-        stored_time(r->created_ms), "finished_at", stored_time(r->finished_ms));
+        "evaluate", request_part(s, "evaluate"), "scenarios", request_part(s, "scenarios"), "preset",
+        request_part(s, "preset"), "recommendation", r->recommendation, "error", error, "notes",
+        planned(s, "notes", json_array()), "created_at", stored_time(r->created_ms), "finished_at",
+        stored_time(r->finished_ms));
 }
 
 static enum rc study_json(struct store_tx *tx, const char *id, json_t **ret, struct err *err) {

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "advisor/jobs/limits.h"
 #include "advisor/jobs/stored_json.h"
+#include "advisor/jobs/study_scenarios.h"
 #include "core/base/json.h"
 #include "core/recipes/recipe.h"
 #include "db/store_machines.h"
@@ -259,6 +261,27 @@ static enum rc runtime_version(struct store_tx *tx, const struct work_study *s, 
     return stored_give(text, ret, err);
 }
 
+/* What a profile holds beyond single-stream and offline, with all that can change it; NULL: nothing. */
+static enum rc scenarios_beyond(const struct work_study *s, json_t **ret, struct err *err) {
+    struct limits l;
+    bool server = study_scenarios_has(s->request, SCENARIO_SERVER);
+    bool multi = study_scenarios_has(s->request, SCENARIO_MULTI_STREAM);
+    *ret = NULL;
+    if (!server && !multi) {
+        return RC_OK;
+    }
+    enum rc rc = limits_read(s->request, &l, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    json_t *json = json_pack("{s:O}", "scenarios", json_object_get(s->request, "scenarios"));
+    if (json && server) {
+        json_object_set_new(json, "latency_limits", study_scenarios_limits(&l));
+        json_object_set(json, "confidence", json_object_get(s->request, "confidence"));
+    }
+    return stored_give(json, ret, err);
+}
+
 enum rc work_profile_id(struct store_tx *tx, const struct work_study *s, const char *configuration,
                         const char *machine_type, char id[IDENT_SIZE], struct err *err) {
     json_t *version;
@@ -266,10 +289,17 @@ enum rc work_profile_id(struct store_tx *tx, const struct work_study *s, const c
     if (rc != RC_OK) {
         return rc;
     }
+    json_t *beyond = NULL;
+    rc = scenarios_beyond(s, &beyond, err);
+    if (rc != RC_OK) {
+        json_decref(version);
+        return rc;
+    }
     return stored_id("prof",
-                     json_pack("{s:i, s:s, s:s, s:I, s:o}", "version", (int)WORK_VERSION, "configuration",
-                               configuration, "dataset", s->dataset.id, "min_samples",
-                               (json_int_t)effort_of(s)->min_samples, "runtime", version),
+                     json_pack("{s:i, s:s, s:s, s:I, s:o, s:o*}", "version", (int)WORK_VERSION,
+                               "configuration", configuration, "dataset", s->dataset.id, "min_samples",
+                               (json_int_t)effort_of(s)->min_samples, "runtime", version, "scenarios",
+                               beyond),
                      id, err);
 }
 
@@ -466,10 +496,18 @@ enum rc work_add_evaluate(struct store_tx *tx, const struct work_study *s, const
 
 enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
                          const struct store_configuration *c, struct store_job *ret, struct err *err) {
-    json_t *model = NULL, *dataset = NULL;
-    char key[WORK_KEY_SIZE], id[IDENT_SIZE], label[WORK_LABEL_SIZE];
+    json_t *model = NULL, *dataset = NULL, *beyond = NULL;
+    char key[WORK_KEY_SIZE], id[IDENT_SIZE], label[WORK_LABEL_SIZE], server[STUDY_SCENARIO_SIZE];
     const struct effort *effort = effort_of(s);
+    struct limits l;
     enum rc rc = work_profile_id(tx, s, c->id, c->machine_type, id, err);
+    if (rc == RC_OK) {
+        rc = limits_read(s->request, &l, err);
+    }
+    if (rc == RC_OK) {
+        study_scenarios_server(&l, server);
+        rc = scenarios_beyond(s, &beyond, err);
+    }
     if (rc == RC_OK) {
         rc = variant_json(tx, s, v, &model, err);
     }
@@ -478,6 +516,7 @@ enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const 
     }
     if (rc != RC_OK) {
         json_decref(model);
+        json_decref(beyond);
         return rc;
     }
     work_key("profile", id, key);
@@ -491,6 +530,11 @@ enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const 
     if (s->family == FAMILY_GGUF) {
         json_object_set_new(w.spec, "generate", json_integer(GGUF_GENERATE_TOKENS));
     }
-    w.subject = json_pack("{s:s, s:s, s:s}", "variant", v->id, "configuration", c->id, "profile", id);
+    if (beyond) {
+        json_object_update(w.spec, beyond);
+        json_decref(beyond);
+    }
+    w.subject = json_pack("{s:s, s:s, s:s, s:s}", "variant", v->id, "configuration", c->id, "profile", id,
+                          "server", server);
     return add_job(tx, s, &w, ret, err);
 }

@@ -43,7 +43,11 @@ static const struct {
      "is measured again.",
      "{\"type\":\"object\",\"properties\":{\"study\":{\"type\":\"string\",\"description\":\"id of a study "
      "(std_...)\"}," FLOORS_SCHEMA "," BUDGETS_SCHEMA
-     ",\"price_per_hour\":{\"type\":\"number\",\"description\":\"USD per hour of the machine\"}},"
+     ",\"price_per_hour\":{\"type\":\"number\",\"description\":\"USD per hour of the machine\"},"
+     "\"scenario\":{\"type\":\"string\",\"enum\":[\"single-stream\",\"multi-stream\",\"server\","
+     "\"offline\"],\"description\":\"in which latency, throughput and cost are judged. Default: server "
+     "(random "
+     "arrivals) where the study measured it, else offline\"}},"
      "\"required\":[\"study\"],\"additionalProperties\":false}",
      recommend},
     {"compare", "Compare configurations",
@@ -129,7 +133,7 @@ static enum rc list_studies(struct jobs *j, const json_t *arguments, json_t **re
 
 static enum rc recommend(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
                          struct err *err) {
-    static const char *const keys[] = {"study", "floors", "budgets", "price_per_hour", NULL};
+    static const char *const keys[] = {"study", "floors", "budgets", "price_per_hour", "scenario", NULL};
     enum rc rc = json_only_keys(arguments, keys, err);
     if (rc == RC_OK) {
         rc = answer_recommend(j, arguments, ret, err);

@@ -1,6 +1,7 @@
 /* conditions.c -- see conditions.h. */
 #include "profiler/worker/conditions.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -86,6 +87,50 @@ static double mhz_now(void) {
     return conditions_mhz("/sys/devices/system/cpu", cpus, n);
 }
 
+uint64_t conditions_schedstat_waited_ns(const char *text) {
+    char *end;
+    (void)strtoull(text, &end, 10); /* time on a core */
+    return end == text ? 0 : strtoull(end, NULL, 10);
+}
+
+static uint64_t waited_ns_of(const char *path) {
+    struct err err;
+    char *text = NULL;
+    size_t size = 0;
+    if (file_read_kernel(path, 128, &text, &size, &err) != RC_OK) {
+        return 0;
+    }
+    uint64_t ns = conditions_schedstat_waited_ns(text);
+    free(text);
+    return ns;
+}
+
+uint64_t conditions_thread_waited_ns(void) {
+    return waited_ns_of("/proc/thread-self/schedstat");
+}
+
+/* Of all threads that there are now. */
+static uint64_t all_waited_ns(void) {
+    uint64_t sum = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    while (tasks && (entry = readdir(tasks)) != NULL) {
+        char path[96];
+        if (entry->d_name[0] != '.') {
+            snprintf(path, sizeof(path), "/proc/self/task/%.32s/schedstat", entry->d_name);
+            sum += waited_ns_of(path);
+        }
+    }
+    if (tasks) {
+        closedir(tasks);
+    }
+    return sum;
+}
+
+void conditions_add_waited(struct conditions *c, uint64_t waited_ns) {
+    c->ended_waited_ns += waited_ns;
+}
+
 /* A fixed chain of dependent multiplications, so that its time follows the clock of the core and nothing
  * else. The least of several repeats: what interrupts it makes single ones longer, never shorter. */
 static double drift_kernel_ns(void) {
@@ -109,6 +154,9 @@ void conditions_begin(struct conditions *c) {
     *c = (struct conditions){
         .kernel_ns = drift_kernel_ns(), .drift_ratio = 1, .cpus = cpus > 0 ? (unsigned)cpus : 1};
     struct rusage usage = usage_now();
+    cpu_set_t allowed;
+    c->cores = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? (unsigned)CPU_COUNT(&allowed) : 1;
+    c->waited_ms = all_waited_ns() / 1000000;
     c->mhz_before = mhz_now();
     c->preemptions = (uint64_t)usage.ru_nivcsw;
     c->waits = (uint64_t)usage.ru_nvcsw;
@@ -123,6 +171,8 @@ void conditions_end(struct conditions *c) {
     c->mhz_after = mhz_now(); /* first: the clock falls soon once nothing runs */
     c->wall_ms = clock_mono_ns() / 1000000 - c->wall_ms;
     c->steal_ms = steal_ms() - c->steal_ms;
+    uint64_t waited_ms = all_waited_ns() / 1000000; /* threads may have ended that were there before */
+    c->waited_ms = (waited_ms > c->waited_ms ? waited_ms - c->waited_ms : 0) + c->ended_waited_ns / 1000000;
     c->preemptions = (uint64_t)usage.ru_nivcsw - c->preemptions;
     c->waits = (uint64_t)usage.ru_nvcsw - c->waits;
     c->minor_faults = (uint64_t)usage.ru_minflt - c->minor_faults;
@@ -135,6 +185,15 @@ static double steal_share(const struct conditions *c) {
     return there_ms > 0 ? (double)c->steal_ms / there_ms : 0;
 }
 
+static double waited_share(const struct conditions *c) {
+    double there_ms = (double)c->wall_ms * c->cores;
+    return there_ms > 0 ? (double)c->waited_ms / there_ms : 0;
+}
+
+static bool waited(const struct conditions *c) {
+    return waited_share(c) > CONDITIONS_WAIT_LIMIT;
+}
+
 static bool drifted(const struct conditions *c) {
     return fabs(c->drift_ratio - 1) > CONDITIONS_DRIFT_LIMIT;
 }
@@ -144,7 +203,7 @@ static bool stolen(const struct conditions *c) {
 }
 
 bool conditions_stable(const struct conditions *c) {
-    return !drifted(c) && !stolen(c);
+    return !drifted(c) && !stolen(c) && !waited(c);
 }
 
 static json_t *reasons_json(const struct conditions *c) {
@@ -160,15 +219,21 @@ static json_t *reasons_json(const struct conditions *c) {
                  100 * steal_share(c));
         json_array_append_new(list, json_string(text));
     }
+    if (waited(c)) {
+        snprintf(text, sizeof(text), "other work held its cores for %.1f %% of the time",
+                 100 * waited_share(c));
+        json_array_append_new(list, json_string(text));
+    }
     return list;
 }
 
 json_t *conditions_json(const struct conditions *c) {
-    json_t *object = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:o}", "wall_ms", (json_int_t)c->wall_ms, "steal_ms",
-        (json_int_t)c->steal_ms, "preemptions", (json_int_t)c->preemptions, "waits", (json_int_t)c->waits,
-        "minor_faults", (json_int_t)c->minor_faults, "major_faults", (json_int_t)c->major_faults,
-        "drift_ratio", c->drift_ratio, "stable", conditions_stable(c), "unstable", reasons_json(c));
+    json_t *object =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:o}", "wall_ms", (json_int_t)c->wall_ms,
+                  "steal_ms", (json_int_t)c->steal_ms, "waited_ms", (json_int_t)c->waited_ms, "preemptions",
+                  (json_int_t)c->preemptions, "waits", (json_int_t)c->waits, "minor_faults",
+                  (json_int_t)c->minor_faults, "major_faults", (json_int_t)c->major_faults, "drift_ratio",
+                  c->drift_ratio, "stable", conditions_stable(c), "unstable", reasons_json(c));
     if (object && c->mhz_before > 0 && c->mhz_after > 0) {
         json_object_set_new(object, "cpu_mhz",
                             json_pack("{s:f, s:f}", "before", c->mhz_before, "after", c->mhz_after));

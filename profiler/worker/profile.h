@@ -2,9 +2,11 @@
  * prepared by profile_onnx.c, language models by profile_text.c; what they have in common is here. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/base/err.h"
+#include "core/stats/rate_watch.h"
 #include "profiler/worker/memory.h"
 #include "profiler/worker/scenario.h"
 #include "profiler/worker/worker_job.h"
@@ -13,9 +15,14 @@ enum { PROFILE_MAX_INSTANCES = 256 };
 
 struct profile_settings {
     uint32_t instances, threads, batch;
-    double time_limit_s;  /* of all measuring together */
-    uint64_t min_samples; /* of a scenario, over all instances */
-    uint32_t generate;    /* tokens, language models */
+    double time_limit_s;                             /* of all measuring together */
+    uint64_t min_samples;                            /* of a scenario, over all instances */
+    uint32_t generate;                               /* tokens, language models */
+    bool multi_stream, server;                       /* asked for, beside single-stream and offline */
+    double server_limit_s;                           /* of the search for its rate, beside time_limit_s */
+    struct rate_limit limits[RATE_WATCH_LIMITS_MAX]; /* that the rate has to keep */
+    size_t limit_count;
+    double confidence; /* of keeping them */
 };
 
 /* A configuration that is loaded and ready to run. */

@@ -11,6 +11,7 @@
 #include "core/base/checked.h"
 #include "core/base/clock.h"
 #include "core/stats/quantile.h"
+#include "profiler/worker/conditions.h"
 
 enum { WINDOW_RUNS = 8, STEADY_WINDOWS = 3, MAX_WINDOW = 4096 };
 static const uint64_t WINDOW_NS = 20000000;
@@ -39,7 +40,7 @@ struct player {
     float *us;
     struct stroke *strokes;
     size_t runs, capacity;
-    uint64_t warmup_runs, begin_ns;
+    uint64_t warmup_runs, begin_ns, waited_ns;
 };
 
 static void fail(struct scene *scene, const struct err *err) {
@@ -179,6 +180,7 @@ static void *on_thread(void *user) {
     if (rc == RC_OK && (rc = measure(p, &err)) != RC_OK) {
         fail(p->scene, &err);
     }
+    p->waited_ns = conditions_thread_waited_ns();
     return NULL;
 }
 
@@ -191,6 +193,7 @@ static enum rc collect(struct player *players, size_t count, size_t each, struct
         const struct player *p = &players[i];
         runs += p->runs;
         ret->warmup_runs += p->warmup_runs;
+        ret->waited_ns += p->waited_ns;
         if (p->runs > 0) {
             double seconds = (double)(p->strokes[p->runs - 1].end_ns - p->begin_ns) / 1e9;
             ret->rate_per_s += (double)(p->runs * each) / seconds;

@@ -30,6 +30,7 @@ struct scenario_sample {
     size_t n;          /* at least 1 */
     double rate_per_s; /* samples a second: the sum over the instances of each one's own rate */
     uint64_t warmup_runs;
+    uint64_t waited_ns; /* the instances' threads were ready and had no core, summed */
 };
 
 /* Warms every instance up until it is steady (the medians of three windows in a row within 2 %, or a fifth of

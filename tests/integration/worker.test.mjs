@@ -221,6 +221,60 @@ test('profile tells where the time goes, with the work of each operator', withIm
   assert.ok(!readdirSync(folder).some((name) => name.startsWith('operators')), 'its own files are gone');
 });
 
+// The highest rank that may lie over a percentile for it to be shown is the worker's business; here the file must say what it reports.
+for (const [instances, threads, batch] of [[1, 2, 1], [2, 1, 1], [1, 2, 4]]) {
+  test(`profile ${instances} x ${threads} b${batch}: server and multi-stream`, withImages, async (t) => {
+    const limit_us = 200000; // other work may hold the cores for a while
+    const job = { kind: 'profile', model: onnx(RESNET), dataset: images(), runtime: { instances, threads, batch }, time_limit_s: 2, min_samples: 200,
+      scenarios: ['server', 'multi-stream'], latency_limits: [{ quantile: 0.9, limit_us }], confidence: 0.95 };
+    const ran = await run(t, job);
+    if (ran.error && /need .* cores/.test(ran.error.text)) return t.skip(ran.error.text);
+    assert.equal(ran.answer.type, 'result', JSON.stringify(ran.error));
+    const { result, folder } = ran;
+    assert.deepEqual(Object.keys(result.scenarios).sort(), ['multi-stream', 'offline', 'server', 'single-stream']);
+    assert.deepEqual(result.skipped, []);
+    const { server, offline, 'multi-stream': multi, 'single-stream': single } = result.scenarios;
+    const latencies = [...floats(join(folder, server.samples))];
+    assert.equal(latencies.length, server.n);
+    assert.deepEqual(server.limits, [{ quantile: 0.9, limit_us }]);
+    assert.ok(server.probes.length > 0 && server.queries >= server.n);
+    assert.ok(server.throughput_per_s > 0 && server.throughput_per_s <= offline.throughput_per_s * 1.0001, 'nothing is served faster than by busy instances');
+    assert.ok(server.unmet_per_s >= server.throughput_per_s);
+    if (server.met) {
+      assert.ok(latencies.filter((us) => us > limit_us).length <= 0.1 * server.n);
+      assert.ok(server.probes.some((p) => p.verdict === 'met'));
+      if (server.complete) assert.ok(server.unmet_per_s <= server.throughput_per_s * 1.0301);
+    }
+    assert.equal(multi.samples_per_query, 8);
+    assert.equal(floats(join(folder, multi.samples)).length, multi.n);
+    const least = (arr) => arr.reduce((a, b) => Math.min(a, b));
+    const runs = Math.ceil(8 / batch / instances); // of one instance, one after the other
+    assert.ok(least([...floats(join(folder, multi.samples))]) >= 0.9 * runs * least([...floats(join(folder, single.samples))]), 'a query is all its runs');
+  });
+}
+
+test('profile: what makes no sense is skipped with the reason', withImages, async (t) => {
+  const job = { kind: 'profile', model: onnx(RESNET), dataset: images(), runtime: { instances: 1, threads: 1, batch: 16 }, time_limit_s: 1, min_samples: 20,
+    scenarios: ['server', 'multi-stream'] };
+  const { result } = await good(t, job);
+  assert.deepEqual(Object.keys(result.scenarios).sort(), ['offline', 'single-stream']);
+  assert.deepEqual(result.skipped.map((s) => s.scenario), ['multi-stream', 'server']);
+  assert.match(result.skipped[0].why, /batch/);
+  assert.match(result.skipped[1].why, /p99<=5ms/);
+  await bad(t, { ...job, scenarios: ['sever'] }, 'input', /did you mean "server"/);
+  await bad(t, { ...job, latency_limits: [{ quantile: 2, limit_us: 1 }] }, 'input', /quantile/);
+});
+
+test('profile: a limit that nothing keeps is told with the lowest rate that was tried', withImages, async (t) => {
+  const job = { kind: 'profile', model: onnx(RESNET), dataset: images(), runtime: { instances: 1, threads: 1, batch: 1 }, time_limit_s: 1, min_samples: 100,
+    scenarios: ['server'], latency_limits: [{ quantile: 0.99, limit_us: 1 }] };
+  const { server, offline } = (await good(t, job)).result.scenarios;
+  assert.equal(server.met, false);
+  assert.equal(server.complete, true);
+  assert.ok(server.throughput_per_s < 0.25 * offline.throughput_per_s);
+  assert.ok(server.probes.every((p) => p.verdict === 'broken'));
+});
+
 test('profile refuses more threads than there are cores', withImages, async (t) => {
   await bad(t, { kind: 'profile', model: onnx(RESNET), dataset: images(), runtime: { instances: 200, threads: 1000, batch: 1 } },
     'input', /need 200000 cores/);

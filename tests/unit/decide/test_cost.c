@@ -37,6 +37,22 @@ static void throughput_from_samples_has_the_error_of_their_mean(void **state) {
     assert_true(t.freedom == 0 && t.low == 2000 && t.high == 2000);
 }
 
+static void throughput_of_a_search_is_its_lower_end_with_the_bracket_as_error(void **state) {
+    (void)state;
+    struct throughput t;
+    struct err err;
+    assert_int_equal(throughput_from_bracket(1000, 1030, 0.95, &t, NULL), RC_OK);
+    assert_true(t.per_s == 1000 && fabs(t.log_error - log(1.03) / sqrt(12)) < 1e-12 && t.freedom > 100);
+    assert_true(t.low < 1000 && t.low > 980 && t.high > 1000 && t.high < 1030);
+    assert_int_equal(throughput_from_bracket(1000, 1000, 0.95, &t, NULL), RC_OK);
+    assert_true(t.low == 1000 && t.high == 1000);
+    assert_int_equal(throughput_from_bracket(10, 1000, 0.95, &t, NULL), RC_OK); /* the search ended early */
+    assert_true(t.high < 10.6);
+    assert_int_equal(throughput_from_bracket(1000, 999, 0.95, &t, &err), RC_INPUT);
+    assert_int_equal(throughput_from_bracket(0, 10, 0.95, &t, &err), RC_INPUT);
+    assert_int_equal(throughput_from_bracket(10, NAN, 0.95, &t, &err), RC_INPUT);
+}
+
 static void bad_throughputs_are_refused(void **state) {
     (void)state;
     const float samples[] = {1, -1}, rounds[] = {100, 0};
@@ -81,6 +97,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cost_is_price_over_throughput),
         cmocka_unit_test(throughput_from_samples_has_the_error_of_their_mean),
+        cmocka_unit_test(throughput_of_a_search_is_its_lower_end_with_the_bracket_as_error),
         cmocka_unit_test(bad_throughputs_are_refused),
         cmocka_unit_test(ratio_of_costs_counts_prices_and_inverts_throughputs),
         cmocka_unit_test(rounds_of_the_same_group_are_paired),

@@ -224,6 +224,35 @@ static inline json_t *made_scenario(struct fixture *f, const char *file, double 
                      "throughput_per_s", per_s, "samples", file);
 }
 
+static inline bool spec_wants(const json_t *spec, const char *scenario) {
+    size_t i;
+    const json_t *name;
+    json_array_foreach(json_object_get(spec, "scenarios"), i, name) {
+        if (strcmp(json_string_value(name), scenario) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Seven tenths of what the machine does offline, where there is a limit to keep. */
+static inline void made_server(struct fixture *f, const json_t *spec, double us, double offline_per_s,
+                               json_t *result, json_t *files) {
+    json_t *limits = json_object_get(spec, "latency_limits");
+    if (!spec_wants(spec, "server")) {
+        return;
+    }
+    if (json_array_size(limits) == 0) {
+        json_object_set_new(result, "skipped",
+                            json_pack("[{s:s, s:s}]", "scenario", "server", "why", "no budget"));
+        return;
+    }
+    json_t *server = made_scenario(f, "server.bin", 2 * us, 0.7 * offline_per_s, files);
+    json_object_set_new(server, "met", json_true());
+    json_object_set_new(server, "unmet_per_s", json_real(0.72 * offline_per_s));
+    json_object_set_new(json_object_get(result, "scenarios"), "server", server);
+}
+
 static inline json_t *made_profile(struct fixture *f, const char *label, const json_t *spec, json_t *files) {
     const json_t *runtime = json_object_get(spec, "runtime");
     double instances = (double)json_integer_value(json_object_get(runtime, "instances"));
@@ -234,11 +263,13 @@ static inline json_t *made_profile(struct fixture *f, const char *label, const j
     json_t *offline = made_scenario(f, "offline.bin", us, instances * batch * 1e6 / us, files);
     bool steady = !f->unsteady || !starts(label, f->unsteady);
     json_t *why = steady ? json_array() : json_pack("[s, s]", "it drifted", "it was stolen from");
-    return json_pack("{s:{s:o, s:o}, s:f, s:f, s:{s:b, s:s}, s:{s:b, s:f}, s:{s:b, s:o}, s:s}", "scenarios",
-                     "single-stream", single, "offline", offline, "memory_mib", 20.5, "load_ms", 3.0,
-                     "counters", "available", 0, "reason", "none here", "energy", "available", 1,
-                     "per_inference_j", 0.25, "conditions", "stable", (int)steady, "unstable", why,
-                     "runtime_version", "test 1");
+    json_t *result =
+        json_pack("{s:{s:o, s:o}, s:f, s:f, s:{s:b, s:s}, s:{s:b, s:f}, s:{s:b, s:o}, s:s}", "scenarios",
+                  "single-stream", single, "offline", offline, "memory_mib", 20.5, "load_ms", 3.0, "counters",
+                  "available", 0, "reason", "none here", "energy", "available", 1, "per_inference_j", 0.25,
+                  "conditions", "stable", (int)steady, "unstable", why, "runtime_version", "test 1");
+    made_server(f, spec, us, instances * batch * 1e6 / us, result, files);
+    return result;
 }
 
 static inline json_t *made_compress(struct fixture *f, const char *label, json_t *files) {

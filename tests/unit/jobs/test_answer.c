@@ -129,6 +129,117 @@ static void what_was_not_steady_is_marked_and_kept(void **state) {
     json_decref(answer);
 }
 
+#define SERVER_STUDY                                                                                         \
+    ", \"recipes\": [\"int8:static\"], \"budgets\": [\"p99<=20ms\"], \"scenarios\": [\"server\"]"
+
+static void assert_near(double value, double expected) {
+    if (!(fabs(value / expected - 1) < 1e-6)) {
+        fail_msg("%g is not %g", value, expected);
+    }
+}
+
+static double number_at(const json_t *object, const char *key) {
+    return json_number_value(json_object_get(object, key));
+}
+
+static json_t *answer_of(struct fixture *f, const char *more, char study_id[64]) {
+    json_t *study = fixture_study(f, more), *answer = NULL;
+    fixture_run(f);
+    json_t *view = fixture_view(f, id_of(study));
+    assert_string_equal(text_at(view, "state"), "done");
+    snprintf(study_id, 64, "%s", id_of(study));
+    FINE(answer_get(f->jobs, text_at(view, "recommendation"), &answer, err));
+    json_decref(view);
+    json_decref(study);
+    return answer;
+}
+
+static void a_study_with_server_is_judged_by_the_rate_that_keeps_its_budget(void **state) {
+    struct fixture *f = *state;
+    char study[64], text[300];
+    json_t *answer = answer_of(f, SERVER_STUDY, study);
+    const json_t *choice = json_object_get(answer, "choice");
+    assert_string_equal(text_at(answer, "judged_in"), "server");
+    assert_true(json_is_null(json_object_get(answer, "note")));
+    const json_t *scenarios = json_object_get(choice, "scenarios");
+    double offline = number_at(json_object_get(scenarios, "offline"), "throughput_per_s");
+    double server = number_at(json_object_get(scenarios, "server"), "throughput_per_s");
+    assert_near(server, 0.7 * offline);
+    assert_near(number_at(choice, "throughput_per_s"), server);
+    assert_near(number_at(json_object_get(choice, "machine_hours_per_million"), "value"),
+                1e6 / 3600 / server);
+    double p50 = number_at(json_object_get(choice, "latency_us"), "p50");
+    double alone = number_at(json_object_get(choice, "single_stream_us"), "p50");
+    assert_true(p50 > 1.9 * alone && p50 < 2.1 * alone);
+    json_decref(answer);
+    /* the same figures can be judged offline, and a question may say so */
+    snprintf(text, sizeof(text), "{\"study\": \"%s\", \"scenario\": \"offline\"}", study);
+    answer = ask(f, text);
+    assert_string_equal(text_at(answer, "judged_in"), "offline");
+    assert_near(number_at(json_object_get(answer, "choice"), "throughput_per_s"), offline);
+    json_decref(answer);
+    /* under another budget no rate was looked for */
+    snprintf(text, sizeof(text), "{\"study\": \"%s\", \"budgets\": [\"p99<=19ms\"]}", study);
+    answer = ask(f, text);
+    assert_string_equal(text_at(answer, "judged_in"), "offline");
+    assert_non_null(strstr(text_at(answer, "note"), "server p99<=19ms"));
+    json_decref(answer);
+    /* the same budgets in other words are the same ones */
+    snprintf(text, sizeof(text), "{\"study\": \"%s\", \"budgets\": [\"p99<=20000us\", \"p99<=1s\"]}", study);
+    answer = ask(f, text);
+    assert_string_equal(text_at(answer, "judged_in"), "server");
+    json_decref(answer);
+    /* a confidence that was not foreseen */
+    snprintf(text, sizeof(text), "{\"study\": \"%s\", \"confidence\": 0.93}", study);
+    answer = ask(f, text);
+    assert_string_equal(text_at(answer, "judged_in"), "server");
+    assert_near(number_at(json_object_get(answer, "choice"), "throughput_per_s"), server);
+    json_decref(answer);
+}
+
+static void scenarios_are_part_of_what_work_is(void **state) {
+    struct fixture *f = *state;
+    char study[64];
+    json_decref(answer_of(f, ", \"recipes\": [\"int8:static\"], \"budgets\": [\"p99<=20ms\"]", study));
+    int before = f->profiled;
+    json_decref(answer_of(f, SERVER_STUDY, study));
+    assert_int_equal(f->profiled, 2 * before); /* the server's rate was not measured yet */
+    json_decref(answer_of(f, SERVER_STUDY, study));
+    assert_int_equal(f->profiled, 2 * before);
+    /* a study without it takes what is there, and is judged offline */
+    json_t *answer = answer_of(f, ", \"recipes\": [\"int8:static\"], \"budgets\": [\"p99<=20ms\"]", study);
+    assert_int_equal(f->profiled, 2 * before);
+    assert_string_equal(text_at(answer, "judged_in"), "offline");
+    json_decref(answer);
+}
+
+static void without_a_budget_for_a_percentile_there_is_no_server(void **state) {
+    struct fixture *f = *state;
+    char study[64];
+    json_t *answer = answer_of(
+        f, ", \"recipes\": [\"int8:static\"], \"budgets\": [\"mean<=20ms\"], \"scenarios\": [\"server\"]",
+        study);
+    assert_string_equal(text_at(answer, "judged_in"), "offline");
+    assert_non_null(strstr(text_at(answer, "note"), "needs a budget for a latency percentile"));
+    json_decref(answer);
+    json_t *view = fixture_view(f, study);
+    char *names = json_dumps(json_object_get(view, "scenarios"), 0);
+    assert_string_equal(names, "[\"single-stream\", \"server\", \"offline\"]");
+    free(names);
+    json_decref(view);
+}
+
+static void an_unknown_scenario_is_refused_with_the_nearest(void **state) {
+    struct fixture *f = *state;
+    json_t *body =
+        json_pack("{s:s, s:s, s:[s]}", "model", f->model, "dataset", f->dataset, "scenarios", "sever");
+    json_t *answer = NULL;
+    struct err why;
+    assert_int_equal(intake_study(f->jobs, body, &answer, &why), RC_INPUT);
+    assert_non_null(strstr(why.text, "did you mean \"server\"?"));
+    json_decref(body);
+}
+
 static void study_gives_what_a_question_leaves_open(void **state) {
     struct fixture *f = *state;
     struct asked a = finished_study(f);
@@ -320,6 +431,10 @@ int main(void) {
         T(rejected_are_listed_to_the_end),
         T(new_question_over_the_same_figures_gives_a_new_answer_without_work),
         T(what_was_not_steady_is_marked_and_kept),
+        T(a_study_with_server_is_judged_by_the_rate_that_keeps_its_budget),
+        T(scenarios_are_part_of_what_work_is),
+        T(without_a_budget_for_a_percentile_there_is_no_server),
+        T(an_unknown_scenario_is_refused_with_the_nearest),
         T(study_gives_what_a_question_leaves_open),
         T(evaluation_that_shows_the_floor_is_used_again),
         T(model_can_be_asked_about_without_a_study),

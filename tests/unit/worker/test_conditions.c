@@ -87,6 +87,21 @@ static void stolen_time_beyond_the_limit_is_a_mark_with_its_share(void **state) 
     json_decref(json);
 }
 
+static void waiting_for_a_core_is_the_second_number_and_a_mark(void **state) {
+    (void)state;
+    assert_int_equal(conditions_schedstat_waited_ns("12 345 6\n"), 345);
+    assert_int_equal(conditions_schedstat_waited_ns(""), 0);
+    assert_int_equal(conditions_schedstat_waited_ns("none"), 0);
+    struct conditions c = {.drift_ratio = 1, .wall_ms = 1000, .cpus = 2, .cores = 2, .waited_ms = 40};
+    assert_true(conditions_stable(&c));
+    c.waited_ms = 600;
+    json_t *json = conditions_json(&c);
+    const char *why = json_string_value(json_array_get(json_object_get(json, "unstable"), 0));
+    assert_true(json_is_false(json_object_get(json, "stable")));
+    assert_string_equal(why, "other work held its cores for 30.0 % of the time");
+    json_decref(json);
+}
+
 static void what_happens_to_the_process_is_counted(void **state) {
     (void)state;
     enum { PAGES = 256, PAGE = 4096 };
@@ -136,6 +151,7 @@ int main(void) {
         cmocka_unit_test(a_peak_that_is_gone_is_still_seen),
         cmocka_unit_test(drift_within_the_limit_is_stable),
         cmocka_unit_test(stolen_time_beyond_the_limit_is_a_mark_with_its_share),
+        cmocka_unit_test(waiting_for_a_core_is_the_second_number_and_a_mark),
         cmocka_unit_test(what_happens_to_the_process_is_counted),
         cmocka_unit_test(the_clock_is_the_mean_of_the_cores_that_tell),
     };
