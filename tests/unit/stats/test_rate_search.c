@@ -31,7 +31,7 @@ static void waits_are_erlangs(void **state) {
         size_t servers;
         double rho, waiting;
     } cases[] = {{4, 0.9, 7.089779}, {2, 0.8, 2.844444}};
-    enum { QUERIES = 2000000 };
+    enum { QUERIES = 600000 };
     for (size_t k = 0; k < 2; k++) {
         double free_at[4] = {0}, at = 0, waits = 0, rate = cases[k].rho * (double)cases[k].servers;
         struct open_queue q = {free_at, cases[k].servers};
@@ -228,7 +228,7 @@ static void the_search_finds_what_a_sweep_finds_at_a_quarter_of_its_runs(void **
                                    .service = (enum service)kind,
                                    .mean_s = 0.001,
                                    .limit = {0.99, limits_in_services[l] * 1000},
-                                   .full = 20000,
+                                   .full = 8000,
                                    .seed = 1 + 100 * (uint64_t)cases};
                 double most = (double)s.servers / s.mean_s;
                 const struct rate_search_opts opts = {
