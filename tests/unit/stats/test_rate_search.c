@@ -42,7 +42,8 @@ static void waits_are_erlangs(void **state) {
             double service = poisson_gap(&r);
             waits += open_queue_latency_s(&q, at, service) - service;
         }
-        assert_near(waits / QUERIES * rate / cases[k].waiting, 1, 0.03);
+        assert_near(waits / QUERIES * rate / cases[k].waiting, 1,
+                    0.05); /* long waits come in few long runs */
     }
 }
 
