@@ -61,6 +61,17 @@ static enum rc emit(struct graph *g, const struct int8_ranges *ranges, const str
     return rc;
 }
 
+static enum rc correct_biases(struct graph *g, const struct int8_static_opts *o, struct int8_plan *plan,
+                              struct record *record, struct err *err) {
+    size_t count = 0;
+    enum rc rc = int8_bias_correct(g, plan, o->means, o->weights, &count, err);
+    return rc ? rc
+              : record_note(record, err,
+                            "the biases of %zu layers make up for what rounding their weights does to the "
+                            "mean of the outputs; layers without one are left",
+                            count);
+}
+
 enum rc int8_static_write(struct graph *g, const struct int8_ranges *ranges, const struct int8_static_opts *o,
                           struct int8_ban *ban, struct record *record, struct record *left_alone,
                           size_t *count, struct err *err) {
@@ -70,6 +81,9 @@ enum rc int8_static_write(struct graph *g, const struct int8_ranges *ranges, con
         rc = int8_plan_make(g, ban, left_alone, &plan, err);
     }
     *count = plan.op_count;
+    if (!rc && o->means) {
+        rc = correct_biases(g, o, &plan, record, err);
+    }
     if (!rc && plan.op_count > 0) {
         rc = emit(g, ranges, o, &plan, record, err);
     }
@@ -102,10 +116,11 @@ static enum rc note_machine(struct compress_job *job, enum range_type act, struc
 }
 
 enum rc int8_static_compress(struct compress_job *job, const struct recipe_step *step, struct err *err) {
-    struct int8_static_opts o;
+    struct int8_static_opts o = {.means = NULL};
     struct int8_ban ban = {0};
     struct int8_plan plan = {0};
     struct int8_ranges *ranges = NULL;
+    struct int8_means *means = NULL;
     size_t count = 0;
     enum rc rc = read_options(step, &o, err);
     if (!rc) {
@@ -122,10 +137,14 @@ enum rc int8_static_compress(struct compress_job *job, const struct recipe_step 
         rc = smooth(job, step, &plan, err);
     }
     if (!rc) {
-        rc = int8_ranges_observe(job, &plan, 0.3, 0.9, &ranges, err);
+        rc = int8_ranges_observe(job, &plan, 0.3, 0.8, &ranges, err);
     }
     if (!rc) {
         rc = note_examples(job, ranges, err);
+    }
+    if (!rc && recipe_flag(step, "biascorrect")) {
+        rc = int8_means_observe(job, &plan, 0.8, 0.9, &means, err);
+        o.means = means;
     }
     if (!rc) {
         rc = int8_static_write(job->graph, ranges, &o, &ban, job->record, job->record, &count, err);
@@ -142,6 +161,7 @@ enum rc int8_static_compress(struct compress_job *job, const struct recipe_step 
         rc = pass_remove_dead(job->graph, NULL, err);
     }
     int8_ranges_free(ranges);
+    int8_means_free(means);
     int8_plan_release(&plan);
     int8_ban_release(&ban);
     return rc;

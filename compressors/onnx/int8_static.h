@@ -2,20 +2,22 @@
 #pragma once
 
 #include "compressors/compressor.h"
+#include "compressors/onnx/int8_bias.h"
 #include "compressors/onnx/int8_plan.h"
 #include "compressors/onnx/int8_ranges.h"
 #include "compressors/onnx/int8_weights.h"
 #include "core/base/err.h"
 
 /* compress_fn of "int8:static". Options: act=u8|s8, calib=minmax|percentile|entropy|mse, percentile=P,
- * smooth=auto|none, weights=channel|tensor. RC_UNSUPPORTED when nothing in the model can be quantized;
- * RC_INPUT without calibration examples. */
+ * biascorrect, smooth=auto|none, weights=channel|tensor. RC_UNSUPPORTED when nothing in the model can be
+ * quantized; RC_INPUT without calibration examples. */
 MUST_USE enum rc int8_static_compress(struct compress_job *job, const struct recipe_step *step,
                                       struct err *err);
 
 struct int8_static_opts {
     struct int8_range_opts range;
     enum int8_scales weights;
+    const struct int8_means *means; /* biases are corrected with them (int8_bias.h); NULL: they stay */
 };
 
 /* The last part of it, for a graph that is prepared (int8_plan_prepare) and whose ranges are known: writes 8
