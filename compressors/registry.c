@@ -6,6 +6,7 @@
 
 #include "compressors/compressor.h"
 #include "compressors/gguf/gguf_quantize.h"
+#include "compressors/onnx/drop_layers.h"
 #include "compressors/onnx/equalize.h"
 #include "compressors/onnx/fp16.h"
 #include "compressors/onnx/graph.h"
@@ -91,6 +92,7 @@ static const struct {
     {"prune:wanda", prune_wanda_compress},
     {"prune:sparsegpt", prune_sparsegpt_compress},
     {"prune:channels", prune_channels_compress},
+    {"prune:layers", drop_layers_compress},
     {"original", keep_gguf},
     {"Q8_0", gguf_quantize_compress},
     {"Q5_K_M", gguf_quantize_compress},

@@ -34,8 +34,8 @@ static uint32_t kept_units(const struct channel_family *f, double wanted, int64_
     return best;
 }
 
-static size_t remove_least(const struct channel_groups *c, const struct channel_family *f,
-                           const double *scores, uint32_t keep, struct ranked *list, bool *remove) {
+static size_t remove_least(const struct channel_family *f, const double *scores, uint32_t keep,
+                           struct ranked *list, bool *remove) {
     for (uint32_t i = 0; i < f->count; i++) {
         list[i] = (struct ranked){scores[f->first + i], f->first + i};
     }
@@ -43,23 +43,18 @@ static size_t remove_least(const struct channel_groups *c, const struct channel_
     for (uint32_t i = 0; i + keep < f->count; i++) {
         remove[list[i].unit] = true;
     }
-    (void)c;
     return f->count - keep;
 }
 
 /* How many units of each family are among the least of all: counts[family]. A unit's score is taken by
- * channel, as a part of its family's, so that a family of many channels does not lose more for that alone. */
+ * channel, so that a head of 64 does not stay for its size alone. */
 static void count_least(const struct channel_groups *c, const double *scores, double ratio,
                         struct ranked *list, uint32_t *counts) {
     double channels = 0, gone = 0;
     for (size_t i = 0; i < c->family_count; i++) {
         const struct channel_family *f = &c->families[i];
-        double total = 0;
         for (uint32_t u = f->first; u < f->first + f->count; u++) {
-            total += scores[u];
-        }
-        for (uint32_t u = f->first; u < f->first + f->count; u++) {
-            list[u] = (struct ranked){total > 0 ? scores[u] / total * f->count : 1, u};
+            list[u] = (struct ranked){scores[u] / f->stride, u};
         }
         channels += (double)f->count * f->stride;
     }
@@ -86,7 +81,7 @@ size_t channel_choose(const struct channel_groups *c, const double *scores, cons
     for (size_t i = 0; list && counts && i < c->family_count; i++) {
         const struct channel_family *f = &c->families[i];
         double wanted = how->global ? f->count - counts[i] : f->count * (1 - how->ratio);
-        removed += remove_least(c, f, scores, kept_units(f, wanted, how->multiple), list, remove);
+        removed += remove_least(f, scores, kept_units(f, wanted, how->multiple), list, remove);
     }
     free(list);
     free(counts);

@@ -1,11 +1,11 @@
 #include "compressors/onnx/channel_refit.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "compressors/onnx/fit_samples.h"
 #include "compressors/onnx/observe.h"
 #include "compressors/onnx/parallel.h"
 #include "compressors/onnx/product_layer.h"
@@ -13,7 +13,7 @@
 #include "compressors/onnx/twin_graph.h"
 #include "core/data/dataset.h"
 
-enum { ROWS_MAX = 65536, CHUNK_ROWS = 256, WEIGHTS_MAX = 1 << 26 };
+enum { CHUNK_ROWS = 256, WEIGHTS_MAX = 1 << 26, RELU_STEPS = 10 };
 
 /* Where the bias of a layer is, or could be. */
 struct bias_place {
@@ -28,17 +28,18 @@ struct fit {
     struct bias_place bias;
     uint32_t *outputs; /* [layer.outputs]: which of the original's outputs they are */
     size_t original_outputs;
+    bool rectified; /* only a Relu reads its outputs */
+    struct fit_samples samples;
     struct ridge_sums sums;
     size_t batches, total_examples;
-    float *rows, *values, *scratch;
+    float *packed; /* [CHUNK_ROWS, layer.rows.width] */
 };
 
 static void fit_release(struct fit *f) {
     ridge_sums_release(&f->sums);
+    fit_samples_release(&f->samples);
     free(f->outputs);
-    free(f->rows);
-    free(f->values);
-    free(f->scratch);
+    free(f->packed);
 }
 
 /* --- what is fitted --- */
@@ -120,7 +121,7 @@ static enum rc map_outputs(struct fit *f, struct err *err) {
 
 /* Outputs of the original for rows first, first + step, ..: values[count, outputs]. */
 static void fill_values(const struct fit *f, const struct onnxruntime_tensor *y, size_t first, size_t step,
-                        size_t count) {
+                        size_t count, float *values) {
     const float *data = y->data;
     bool conv = f->layer.weights.kind == WEIGHTS_CONV;
     size_t positions = 1;
@@ -131,27 +132,9 @@ static void fill_values(const struct fit *f, const struct onnxruntime_tensor *y,
         size_t row = first + r * step;
         const float *at = data + row / positions * positions * f->original_outputs + row % positions;
         for (size_t o = 0; o < f->layer.outputs; o++) {
-            f->values[r * f->layer.outputs + o] = at[f->outputs[o] * positions];
+            values[r * f->layer.outputs + o] = at[f->outputs[o] * positions];
         }
     }
-}
-
-static void add_chunk(struct fit *f, struct ridge_fold *fold, size_t count) {
-    size_t n = f->sums.rows, m = f->sums.outputs;
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n, (int)n, (int)count, 1, f->rows, (int)n,
-                f->rows, (int)n, 0, f->scratch, (int)n);
-    for (size_t i = 0; i < n * n; i++) {
-        fold->xx[i] += (double)f->scratch[i];
-    }
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n, (int)m, (int)count, 1, f->rows, (int)n,
-                f->values, (int)m, 0, f->scratch, (int)m);
-    for (size_t i = 0; i < n * m; i++) {
-        fold->xy[i] += (double)f->scratch[i];
-    }
-    for (size_t i = 0; i < count * m; i++) {
-        fold->yy += (double)f->values[i] * (double)f->values[i];
-    }
-    fold->count += count;
 }
 
 /* tensors: what the layer reads in the cut model, what it gives in the original. */
@@ -159,8 +142,8 @@ static enum rc take(void *user, size_t part, size_t thread, const struct onnxrun
                     struct err *err) {
     struct fit *f = user;
     const struct onnxruntime_tensor *x = tensors[0], *y = tensors[1];
-    size_t total, width = f->layer.rows.width, n = f->sums.rows;
-    struct ridge_fold *fold = &f->sums.folds[f->batches++ % RIDGE_FOLDS];
+    struct fit_samples *s = &f->samples;
+    size_t total, width = f->layer.rows.width, fold = f->batches++ % RIDGE_FOLDS;
     (void)part;
     (void)thread;
     enum rc rc = layer_rows_count(&f->layer.rows, x, &total, err);
@@ -172,21 +155,25 @@ static enum rc take(void *user, size_t part, size_t thread, const struct onnxrun
                        y->bytes);
     }
     size_t examples = x->rank > 0 && x->dims[0] > 0 ? (size_t)x->dims[0] : 1;
-    size_t step = (size_t)ceil((double)total / (double)examples * (double)f->total_examples / ROWS_MAX);
+    double expected = (double)total / (double)examples * (double)f->total_examples;
+    size_t step = (size_t)ceil(expected / (double)fit_samples_capacity(s->width, s->outputs));
     step = step ? step : 1;
-    size_t taken = (total + step - 1) / step;
-    float *packed = f->scratch; /* rows without the column of ones */
-    for (size_t first = 0; first < taken; first += CHUNK_ROWS) {
-        size_t count = taken - first < CHUNK_ROWS ? taken - first : CHUNK_ROWS;
-        layer_rows_fill(&f->layer.rows, x, 0, first * step, step, count, packed);
+    size_t left = (total + step - 1) / step, room = s->capacity - s->count[fold];
+    left = left < room ? left : room;
+    for (size_t first = 0; left > 0;) {
+        size_t count = left < CHUNK_ROWS ? left : CHUNK_ROWS;
+        float *rows = s->rows[fold] + s->count[fold] * s->width;
+        layer_rows_fill(&f->layer.rows, x, 0, first * step, step, count, f->packed);
         for (size_t r = 0; r < count; r++) {
-            memcpy(f->rows + r * n, packed + r * width, width * sizeof(float));
-            if (n > width) {
-                f->rows[r * n + width] = 1;
+            memcpy(rows + r * s->width, f->packed + r * width, width * sizeof(float));
+            if (s->width > width) {
+                rows[r * s->width + width] = 1;
             }
         }
-        fill_values(f, y, first * step, step, count);
-        add_chunk(f, fold, count);
+        fill_values(f, y, first * step, step, count, s->values[fold] + s->count[fold] * s->outputs);
+        s->count[fold] += count;
+        first += count;
+        left -= count;
     }
     return RC_OK;
 }
@@ -285,20 +272,82 @@ static enum rc write_weights(const struct fit *f, const double *w, struct err *e
 
 /* --- one layer --- */
 
+/* Behind a Relu: steps to targets that ask for less, each begun a little further on than the last one led
+ * (Nesterov 1983, as in Beck & Teboulle 2009), which gets there in a third of the steps. Keeps the best of
+ * the weights tried; *after: its error. */
+static enum rc fit_rectified(struct fit *f, const struct ridge_result *linear, const double *start, double *w,
+                             double *after, struct err *err) {
+    size_t count = f->sums.rows * f->sums.outputs;
+    double *xy = malloc((count + 1) * sizeof(*xy)), *best = malloc((count + 1) * sizeof(*best));
+    double *last = malloc((count + 1) * sizeof(*last)), *ahead = malloc((count + 1) * sizeof(*ahead));
+    enum rc rc = xy && best && last && ahead ? RC_OK : err_memory(err);
+    *after = INFINITY;
+    for (size_t k = 0; k < count && rc == RC_OK; k++) {
+        last[k] = ahead[k] = w[k];
+    }
+    for (int i = 0; i <= RELU_STEPS && rc == RC_OK; i++) {
+        double error = INFINITY, further = (double)i / (i + 3);
+        rc = fit_samples_rectified(&f->samples, f->r->job->threads, ahead, xy, &error, err);
+        if (rc == RC_OK && error < *after) {
+            *after = error;
+            memcpy(best, ahead, count * sizeof(*best));
+        }
+        if (rc == RC_OK && i < RELU_STEPS) {
+            rc = ridge_fit_again(&f->sums, xy, linear->lambda, start, w, err);
+        }
+        for (size_t k = 0; k < count; k++) {
+            ahead[k] = w[k] + further * (w[k] - last[k]);
+            last[k] = w[k];
+        }
+    }
+    if (rc == RC_OK) {
+        memcpy(w, best, count * sizeof(*best));
+    }
+    free(xy);
+    free(best);
+    free(last);
+    free(ahead);
+    return rc;
+}
+
 static enum rc solve(struct fit *f, struct err *err) {
-    struct ridge_result result;
-    double *w = malloc((f->sums.rows * f->sums.outputs + 1) * sizeof(*w));
-    enum rc rc = w ? read_weights(f, w, err) : err_memory(err);
+    struct ridge_result result = {0};
+    size_t count = f->sums.rows * f->sums.outputs;
+    double *w = malloc((count + 1) * sizeof(*w)), *start = malloc((count + 1) * sizeof(*start)),
+           rectified = 0;
+    enum rc rc = w && start ? read_weights(f, start, err) : err_memory(err);
     parallel_keep_blas_single();
-    rc = rc != RC_OK ? rc : ridge_fit(&f->sums, w, &result, err);
+    if (rc == RC_OK) {
+        memcpy(w, start, count * sizeof(*w));
+        rc = ridge_fit(&f->sums, w, &result, err);
+    }
+    bool again = f->rectified && result.lambda > 0;
+    if (rc == RC_OK && again) {
+        rc = fit_rectified(f, &result, start, w, &rectified, err);
+    }
     rc = rc != RC_OK || result.lambda == 0 ? rc : write_weights(f, w, err);
     free(w);
+    free(start);
+    const char *label = rc == RC_OK ? graph_node_label(f->r->job->graph, f->layer.node) : NULL;
+    char behind[64] = "";
+    if (again) {
+        (void)snprintf(behind, sizeof(behind), "; behind its Relu %.2f %%", 100 * rectified);
+    }
     return rc != RC_OK
                ? rc
-               : record_changed(f->r->job->record, err, graph_node_label(f->r->job->graph, f->layer.node),
+               : record_changed(f->r->job->record, err, label,
                                 "weights fitted to the original's outputs: error %.2f %% of them, was "
-                                "%.2f %% (on examples not fitted)",
-                                100 * result.after, 100 * result.before);
+                                "%.2f %% (on examples not fitted)%s",
+                                100 * result.after, 100 * result.before, behind);
+}
+
+/* True when all that reads the layer's outputs is one Relu. */
+static bool is_rectified(const struct fit *f) {
+    const struct graph *g = f->r->job->graph;
+    const struct graph_node *last =
+        f->layer.weights.kind == WEIGHTS_MATMUL && f->bias.node ? f->bias.node : f->layer.node;
+    const struct graph_use *use = graph_sole_use(graph_output(g, last, 0));
+    return last == f->layer.node && use && graph_is_op(use->node, "Relu");
 }
 
 static enum rc fit_layer(const struct refit_job *r, struct graph_node *n, double from, double to,
@@ -314,17 +363,15 @@ static enum rc fit_layer(const struct refit_job *r, struct graph_node *n, double
     }
     f.bias = find_bias(g, &f.layer);
     bool constant = f.bias.node != NULL;
-    size_t rows = f.layer.rows.width + constant, outputs = f.layer.outputs;
-    enum rc rc = ridge_sums_init(&f.sums, rows, outputs, constant, err);
-    size_t widest = rows > outputs ? rows : outputs;
-    f.rows = malloc(CHUNK_ROWS * rows * sizeof(float));
-    f.values = malloc(CHUNK_ROWS * outputs * sizeof(float));
-    f.scratch = malloc((widest > CHUNK_ROWS ? widest : CHUNK_ROWS) * rows * sizeof(float));
-    if (rc == RC_OK && (!f.rows || !f.values || !f.scratch)) {
-        rc = err_memory(err);
-    }
+    size_t width = f.layer.rows.width + constant;
+    f.rectified = is_rectified(&f);
+    f.packed = malloc(CHUNK_ROWS * (f.layer.rows.width + 1) * sizeof(float));
+    enum rc rc = f.packed ? RC_OK : err_memory(err);
+    rc = rc != RC_OK ? rc : ridge_sums_init(&f.sums, width, f.layer.outputs, constant, err);
+    rc = rc != RC_OK ? rc : fit_samples_init(&f.samples, width, f.layer.outputs, err);
     rc = rc != RC_OK ? rc : map_outputs(&f, err);
     rc = rc != RC_OK ? rc : gather(&f, from, to, err);
+    rc = rc != RC_OK ? rc : fit_samples_sums(&f.samples, r->job->threads, &f.sums, err);
     rc = rc != RC_OK ? rc : solve(&f, err);
     fit_release(&f);
     return rc;

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compressors/onnx/channel_reading.h"
 #include "compressors/onnx/moments.h"
-#include "compressors/onnx/product_layer.h"
 
 enum { ROWS_MAX = 32768 }; /* of a layer's inputs: more change no order */
 
@@ -62,15 +62,23 @@ enum rc channel_score_l1(struct graph *g, const struct channel_groups *groups, d
             rc = add_l1(g, groups, &groups->axes[i], scores, err);
         }
     }
+    for (size_t i = 0; i < groups->family_count; i++) {
+        const struct channel_family *f = &groups->families[i];
+        double total = 0;
+        for (uint32_t u = f->first; u < f->first + f->count; u++) {
+            total += scores[u];
+        }
+        for (uint32_t u = f->first; u < f->first + f->count && total > 0; u++) {
+            scores[u] /= total;
+        }
+    }
     return rc;
 }
 
 /* --- by what is read of it --- */
 
 struct reading {
-    const struct channel_groups *groups;
-    const struct channel_axis *axis;
-    struct product_layer layer;
+    struct channel_reading of;
     const struct moments_layer *moments;
     float *weights;
 };
@@ -89,9 +97,9 @@ static double part(const struct reading *r, size_t group, const size_t *rows, si
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j <= i; j++) {
             double dot = 0;
-            for (size_t o = 0; o < r->layer.outputs; o++) {
-                dot += (double)r->weights[product_layer_at(&r->layer, group, o, rows[i])] *
-                       (double)r->weights[product_layer_at(&r->layer, group, o, rows[j])];
+            for (size_t o = 0; o < r->of.layer.outputs; o++) {
+                dot += (double)r->weights[product_layer_at(&r->of.layer, group, o, rows[i])] *
+                       (double)r->weights[product_layer_at(&r->of.layer, group, o, rows[j])];
             }
             sum += (i == j ? 1 : 2) * dot * covariance(r, group, rows[i], rows[j]);
         }
@@ -99,43 +107,20 @@ static double part(const struct reading *r, size_t group, const size_t *rows, si
     return sum > 0 ? sum : 0;
 }
 
-/* The rows that belong to `unit`, for one group; scratch holds the layer's width. */
-static size_t rows_of_unit(const struct reading *r, size_t group, uint32_t unit, size_t *scratch) {
-    const struct channel_unit *u = &r->groups->units[unit];
-    size_t count = 0, per = r->layer.rows_per_channel, width = r->layer.rows.width;
-    for (uint32_t i = 0; i < u->count; i++) {
-        uint32_t atom = r->groups->atoms[u->first + i];
-        if (atom < r->axis->first || atom >= r->axis->first + r->axis->length) {
-            continue;
-        }
-        size_t channel = atom - r->axis->first;
-        if (r->layer.weights.kind == WEIGHTS_CONV_TRANSPOSE) {
-            if (channel / width != group) {
-                continue;
-            }
-            channel %= width;
-        }
-        for (size_t k = 0; k < per && count < width; k++) {
-            scratch[count++] = channel * per + k;
-        }
-    }
-    return count;
-}
-
 static enum rc add_energy(const struct graph *g, struct reading *r, double *scores, struct err *err) {
-    size_t count, units = r->groups->unit_count;
+    size_t count, units = r->of.groups->unit_count;
     double *own = calloc(units + 1, sizeof(*own)), total = 0;
-    size_t *rows = malloc((r->layer.rows.width + 1) * sizeof(*rows));
-    enum rc rc = own && rows ? graph_tensor_floats(g, r->layer.weights.tensor, &r->weights, &count, err)
+    size_t *rows = malloc((r->of.layer.rows.width + 1) * sizeof(*rows));
+    enum rc rc = own && rows ? graph_tensor_floats(g, r->of.layer.weights.tensor, &r->weights, &count, err)
                              : err_memory(err);
     if (rc == RC_OK) {
-        for (uint32_t i = 0; i < r->axis->length; i++) {
-            uint32_t unit = r->groups->unit_of[r->axis->first + i];
+        for (uint32_t i = 0; i < r->of.axis->length; i++) {
+            uint32_t unit = r->of.groups->unit_of[r->of.axis->first + i];
             if (unit == CHANNEL_NO_UNIT || own[unit] != 0) {
                 continue;
             }
-            for (size_t group = 0; group < r->layer.rows.groups; group++) {
-                own[unit] += part(r, group, rows, rows_of_unit(r, group, unit, rows));
+            for (size_t group = 0; group < r->of.layer.rows.groups; group++) {
+                own[unit] += part(r, group, rows, channel_reading_rows(&r->of, group, unit, rows));
             }
             total += own[unit];
         }
@@ -154,13 +139,9 @@ static size_t choose(struct compress_job *job, const struct channel_groups *c, s
                      const struct graph_node **nodes) {
     size_t count = 0;
     for (size_t i = 0; i < c->contraction_count; i++) {
-        const struct channel_axis *a = &c->axes[c->contractions[i].axis];
-        const char *why;
-        struct product_layer layer;
-        if (has_units(c, a) && product_layer_of(job->graph, c->contractions[i].node, &layer, &why) &&
-            layer.weights.slot == c->contractions[i].slot && moments_bytes(job->graph, layer.node) > 0) {
-            list[count] = (struct reading){.groups = c, .axis = a, .layer = layer};
-            nodes[count++] = layer.node;
+        if (channel_reading_of(job->graph, c, i, &list[count].of)) {
+            nodes[count] = list[count].of.layer.node;
+            count++;
         }
     }
     return count;

@@ -1,12 +1,12 @@
-/* channel_score.h -- how much each unit of channels matters: the more, the larger its score. Scores compare
- * within a family. */
+/* channel_score.h -- how much each unit of channels matters: the more, the larger its score. Scores are
+ * parts of a whole, so that families compare too. */
 #pragma once
 
 #include "compressors/compressor.h"
 #include "compressors/onnx/channel_groups.h"
 
-/* Sum of the absolute weights that make the unit (Li et al. 2017, "Pruning Filters for Efficient ConvNets").
- * scores[unit_count]. */
+/* Sum of the absolute weights that make the unit (Li et al. 2017, "Pruning Filters for Efficient ConvNets"),
+ * as a part of its family's. scores[unit_count]. */
 MUST_USE enum rc channel_score_l1(struct graph *g, const struct channel_groups *groups, double *scores,
                                   struct err *err);
 
@@ -15,3 +15,12 @@ MUST_USE enum rc channel_score_l1(struct graph *g, const struct channel_groups *
  * activations' second moments; compare Luo et al. 2017, "ThiNet"). RC_INPUT without calibration examples. */
 MUST_USE enum rc channel_score_energy(struct compress_job *job, const struct channel_groups *groups,
                                       double from, double to, double *scores, struct err *err);
+
+/* What removing a unit costs when the rest of what each layer reads is fitted again as well as can be, as a
+ * part of the variance of its outputs, summed over the layers that read it; units are removed one after
+ * another, cheapest first (channel_eliminate.c). The part `most` of the units of family `family` is ranked
+ * so, the others come after. Writes the scores of its units; leaves them when no layer that reads it can be
+ * described. RC_INPUT without calibration examples. */
+MUST_USE enum rc channel_score_eliminate(struct compress_job *job, const struct channel_groups *groups,
+                                         size_t family, double most, double from, double to, double *scores,
+                                         struct err *err);

@@ -1,5 +1,6 @@
 #include "compressors/onnx/prune_channels.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,11 @@
 enum { CHECKED_EXAMPLES = 8 };
 static const double most_error = 1e-3;
 
+/* Rounding to multiples may take more than the ratio. */
+static const double ranked_beyond = 0.1;
+
 /* Parts of the progress. */
-static const double found_at = 0.05, scored_at = 0.35, cut_at = 0.4;
+static const double found_at = 0.05, scored_at = 0.45, cut_at = 0.5;
 
 struct pruning {
     struct compress_job *job;
@@ -75,10 +79,20 @@ static enum rc score(struct pruning *p, struct err *err) {
     if (!p->scores || !p->remove) {
         return err_memory(err);
     }
-    if (strcmp(recipe_choice(p->step, "score"), "l1") == 0) {
-        return channel_score_l1(p->job->graph, p->groups, p->scores, err);
+    const char *how = recipe_choice(p->step, "score");
+    if (strcmp(how, "energy") == 0) {
+        return channel_score_energy(p->job, p->groups, found_at, scored_at, p->scores, err);
     }
-    return channel_score_energy(p->job, p->groups, found_at, scored_at, p->scores, err);
+    enum rc rc = channel_score_l1(p->job->graph, p->groups, p->scores, err);
+    bool eliminate = strcmp(how, "fit") == 0;
+    bool model = strcmp(recipe_choice(p->step, "scope"), "model") == 0;
+    double most = model ? CHANNEL_MOST : fmin(1, recipe_number(p->step, "ratio") + ranked_beyond);
+    double span = (scored_at - found_at) / (double)p->groups->family_count;
+    for (size_t i = 0; eliminate && i < p->groups->family_count && rc == RC_OK; i++) {
+        double from = found_at + span * (double)i;
+        rc = channel_score_eliminate(p->job, p->groups, i, most, from, from + span, p->scores, err);
+    }
+    return rc;
 }
 
 static enum rc choose(struct pruning *p, struct err *err) {

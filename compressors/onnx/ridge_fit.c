@@ -139,3 +139,19 @@ enum rc ridge_fit(struct ridge_sums *s, double *w, struct ridge_result *ret, str
     free(trial);
     return rc;
 }
+
+enum rc ridge_fit_again(const struct ridge_sums *s, const double *xy, double lambda, const double *start,
+                        double *w, struct err *err) {
+    size_t n = s->rows, m = s->outputs;
+    struct scratch t = {malloc((n * n + 1) * sizeof(double)), malloc((n * m + 1) * sizeof(double)), NULL};
+    double *trial = malloc((n * m + 1) * sizeof(double));
+    struct ridge_fold fold = {s->folds[0].xx, (double *)xy, 0, s->folds[0].count};
+    enum rc rc = t.matrix && t.step && trial ? RC_OK : err_memory(err);
+    if (rc == RC_OK && solve(s, &fold, lambda, start, &t, trial)) {
+        memcpy(w, trial, n * m * sizeof(double));
+    }
+    free(t.matrix);
+    free(t.step);
+    free(trial);
+    return rc;
+}

@@ -35,3 +35,8 @@ struct ridge_result {
 /* w[rows, outputs]: in, the starting point; out, the fit to both folds. Uses the sums as scratch (they are
  * spoiled). */
 MUST_USE enum rc ridge_fit(struct ridge_sums *s, double *w, struct ridge_result *ret, struct err *err);
+
+/* After ridge_fit: w = the fit of all x to new targets whose sums with x are xy[rows, outputs], drawn to
+ * `start` with the strength `lambda`. Where the sums have no inverse w is unchanged. */
+MUST_USE enum rc ridge_fit_again(const struct ridge_sums *s, const double *xy, double lambda,
+                                 const double *start, double *w, struct err *err);

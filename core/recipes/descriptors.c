@@ -203,7 +203,7 @@ static const struct option_desc prune_sparsegpt_options[] = {
 
 static const char *const channel_fits[] = {"least-squares", "none", NULL};
 static const char *const channel_multiples[] = {"1", "2", "4", "8", "16", "32", "64", NULL};
-static const char *const channel_scores[] = {"energy", "l1", NULL};
+static const char *const channel_scores[] = {"fit", "energy", "l1", NULL};
 static const char *const channel_scopes[] = {"layer", "model", NULL};
 
 static const struct option_desc channel_options[] = {
@@ -233,8 +233,18 @@ static const struct option_desc channel_options[] = {
     {.name = "score",
      .type = OPTION_CHOICE,
      .choices = channel_scores,
-     .default_text = "energy",
-     .help = "which channels go first: those that later layers take least from, or those with small weights"},
+     .default_text = "fit",
+     .help = "which go first: what the rest can best make up for, what later layers take least of, small "
+             "weights"},
+};
+
+static const struct option_desc drop_options[] = {
+    {.name = "ratio",
+     .type = OPTION_NUMBER,
+     .min = 0.01,
+     .max = 0.9,
+     .default_text = "0.25",
+     .help = "part of the residual blocks that is dropped, at least one"},
 };
 
 static const struct option_desc gguf_options[] = {
@@ -324,6 +334,13 @@ static const struct compressor_desc descriptors[] = {
      .n_options = ARRAY_SIZE(prune_sparsegpt_options),
      .needs = NEEDS_CALIBRATION,
      .place = PLACE_SPARSE},
+    {.name = "prune:layers",
+     .families = FAMILY_ONNX,
+     .summary = "drops the residual blocks that change the outputs least: fewer layers, one after another",
+     .options = drop_options,
+     .n_options = ARRAY_SIZE(drop_options),
+     .needs = NEEDS_CALIBRATION,
+     .place = PLACE_LAYERS},
     {.name = "prune:channels",
      .families = FAMILY_ONNX,
      .summary = "removes whole channels, hidden units and attention heads: a smaller, faster model",
