@@ -14,7 +14,7 @@
 #include "compressors/onnx/moments.h"
 #include "compressors/onnx/parallel.h"
 
-enum { WIDTH_MAX = 8192, UNIT_ROWS_MAX = 512, ROWS_MAX = 32768, STEPS = 48, BLOCK = 128 };
+enum { ROWS_MAX = 32768, STEPS = 48, BLOCK = 128 };
 
 /* Added to the diagonal, as a part of its mean: with few examples C has no inverse. */
 static const double damping = 0.01;
@@ -322,12 +322,23 @@ enum rc channel_score_eliminate(struct compress_job *job, const struct channel_g
     f.states = calloc(groups->contraction_count + 1, sizeof(*f.states));
     f.costs = calloc(f.which->count + 1, sizeof(*f.costs));
     enum rc rc = f.states && f.costs ? RC_OK : err_memory(err);
+    size_t bytes = 0;
     for (size_t i = 0; i < groups->contraction_count && rc == RC_OK; i++) {
         struct channel_reading r;
-        if (channel_reading_of(job->graph, groups, i, &r) && channel_reading_has(&r, f.which) &&
-            r.layer.rows.width <= WIDTH_MAX) {
-            f.states[f.state_count++].reading = r;
+        if (channel_reading_of(job->graph, groups, i, &r) && channel_reading_has(&r, f.which)) {
+            size_t more = moments_bytes(job->graph, r.layer.node);
+            if (more > 0 && more <= MOMENTS_BYTES_MAX / 4 - bytes) { /* and as much again for the inverse */
+                bytes += more;
+                f.states[f.state_count++].reading = r;
+            }
         }
+    }
+    if (rc == RC_OK && f.state_count == 0) {
+        rc = record_note(
+            job->record, err,
+            "%s and what belongs to it: ranked by weights, as the layers that read it are too wide "
+            "or of a kind that cannot be fitted",
+            f.which->label);
     }
     parallel_keep_blas_single();
     if (rc == RC_OK && f.state_count) {

@@ -213,8 +213,11 @@ static enum rc apply_all(struct coupling *c, struct err *err) {
         n->mark = position++;
         channel_rules_apply(c, n);
     }
-    for (size_t i = 0; i < graph_result_count(c->g); i++) {
-        elements_pin(c, graph_result(c->g, i), NULL, "its length is an output of the model");
+    for (size_t i = 0; i < graph_value_count(c->g); i++) {
+        const struct graph_value *v = graph_value_at(c->g, i);
+        if (v->is_output || graph_is_captured(v)) {
+            elements_pin(c, v, NULL, "its length is an output of the model, or read in a subgraph");
+        }
     }
     return c->failed ? err_memory(err) : RC_OK;
 }

@@ -13,7 +13,7 @@
 #include "compressors/onnx/twin_graph.h"
 #include "core/data/dataset.h"
 
-enum { CHUNK_ROWS = 256, WEIGHTS_MAX = 1 << 26, RELU_STEPS = 10 };
+enum { CHUNK_ROWS = 256, WIDTH_MAX = 6144, WEIGHTS_MAX = 1 << 25, RELU_STEPS = 10 };
 
 /* Where the bias of a layer is, or could be. */
 struct bias_place {
@@ -355,7 +355,7 @@ static enum rc fit_layer(const struct refit_job *r, struct graph_node *n, double
     struct graph *g = r->job->graph;
     struct fit f = {.r = r, .total_examples = dataset_count(r->job->calibration)};
     const char *why = obstacle(g, n, &f.layer);
-    if (!why && f.layer.rows.width * f.layer.outputs > WEIGHTS_MAX) {
+    if (!why && (f.layer.rows.width > WIDTH_MAX || f.layer.rows.width * f.layer.outputs > WEIGHTS_MAX)) {
         why = "its weights are too many: they were cut, not fitted";
     }
     if (why) {

@@ -127,6 +127,7 @@ static uint8_t choose(struct coupling *c, size_t factors, size_t *choice) {
     }
     *choice = c->choice_count++;
     c->choice_factors[*choice] = (uint8_t)factors;
+    c->choice_atoms[*choice] = 0;
     return c->choices[*choice] < factors ? c->choices[*choice] : 0;
 }
 

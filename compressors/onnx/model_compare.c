@@ -2,10 +2,12 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "compressors/onnx/model_feed.h"
 #include "core/data/dataset.h"
+#include "core/formats/dtype.h"
 #include "runtimes/onnxruntime.h"
 
 static const double least_scale = 1e-6;
@@ -25,6 +27,17 @@ static double distance(const float *a, const float *b, size_t n) {
     return worst;
 }
 
+/* Floats of any width, as float32; NULL: no memory. */
+static float *widen(const struct onnxruntime_tensor *t, size_t n) {
+    float *values = malloc((n + 1) * sizeof(*values));
+    for (size_t i = 0; values && i < n; i++) {
+        values[i] = t->dtype == DTYPE_FLOAT64   ? (float)((const double *)t->data)[i]
+                    : t->dtype == DTYPE_FLOAT16 ? dtype_float_of_half(((const uint16_t *)t->data)[i])
+                                                : dtype_float_of_bfloat16(((const uint16_t *)t->data)[i]);
+    }
+    return values;
+}
+
 static double compare_tensors(const struct onnxruntime_tensor *a, const struct onnxruntime_tensor *b) {
     if (a->dtype != b->dtype || a->rank != b->rank || a->bytes != b->bytes ||
         memcmp(a->dims, b->dims, a->rank * sizeof(*a->dims)) != 0) {
@@ -33,7 +46,15 @@ static double compare_tensors(const struct onnxruntime_tensor *a, const struct o
     if (a->dtype == DTYPE_FLOAT32) {
         return distance(a->data, b->data, a->bytes / sizeof(float));
     }
-    return memcmp(a->data, b->data, a->bytes) == 0 ? 0 : INFINITY;
+    if (!dtype_is_float(a->dtype)) {
+        return memcmp(a->data, b->data, a->bytes) == 0 ? 0 : INFINITY;
+    }
+    size_t n = a->bytes / dtype_bytes(a->dtype);
+    float *x = widen(a, n), *y = widen(b, n);
+    double error = x && y ? distance(x, y, n) : INFINITY;
+    free(x);
+    free(y);
+    return error;
 }
 
 static enum rc compare_outputs(const struct onnxruntime_session *sa, const struct onnxruntime_session *sb,
