@@ -24,3 +24,8 @@ MUST_USE enum rc channel_score_energy(struct compress_job *job, const struct cha
 MUST_USE enum rc channel_score_eliminate(struct compress_job *job, const struct channel_groups *groups,
                                          size_t family, double most, double from, double to, double *scores,
                                          struct err *err);
+
+/* What the model's outputs move by on a few calibration examples when a unit of family `family` is switched
+ * off, as a squared distance (channel_ablate.c). One run a unit. Leaves the scores when no gate fits. */
+MUST_USE enum rc channel_score_loss(struct compress_job *job, const struct channel_groups *groups,
+                                    size_t family, double *scores, struct err *err);

@@ -84,13 +84,18 @@ static enum rc score(struct pruning *p, struct err *err) {
         return channel_score_energy(p->job, p->groups, found_at, scored_at, p->scores, err);
     }
     enum rc rc = channel_score_l1(p->job->graph, p->groups, p->scores, err);
-    bool eliminate = strcmp(how, "fit") == 0;
+    bool eliminate = strcmp(how, "fit") == 0, ablate = strcmp(how, "loss") == 0;
     bool model = strcmp(recipe_choice(p->step, "scope"), "model") == 0;
     double most = model ? CHANNEL_MOST : fmin(1, recipe_number(p->step, "ratio") + ranked_beyond);
     double span = (scored_at - found_at) / (double)p->groups->family_count;
-    for (size_t i = 0; eliminate && i < p->groups->family_count && rc == RC_OK; i++) {
+    for (size_t i = 0; (eliminate || ablate) && i < p->groups->family_count && rc == RC_OK; i++) {
         double from = found_at + span * (double)i;
-        rc = channel_score_eliminate(p->job, p->groups, i, most, from, from + span, p->scores, err);
+        if (eliminate) {
+            rc = channel_score_eliminate(p->job, p->groups, i, most, from, from + span, p->scores, err);
+        } else {
+            rc = channel_score_loss(p->job, p->groups, i, p->scores, err);
+            compress_progress(p->job, from + span, "switching channels off");
+        }
     }
     return rc;
 }

@@ -1,4 +1,6 @@
 /* The technique prune:channels and its parts: which units go, the fit, the same bytes for any threads. */
+#include "compressors/onnx/channel_score.h"
+#include "compressors/onnx/output_distance.h"
 #include "compressors/onnx/prune_channels.h"
 #include "compressors/onnx/ridge_fit.h"
 #include "tests/unit/compressors_onnx/channel_fixture.h"
@@ -214,14 +216,58 @@ static void fitting_brings_the_outputs_back(void **state) {
 static void threads_change_no_byte(void **state) {
     (void)state;
     static const char *const recipes[] = {"prune:channels", "prune:channels,score=energy",
-                                          "prune:channels,score=l1"};
-    for (size_t i = 0; i < 3; i++) {
+                                          "prune:channels,score=l1", "prune:channels,score=loss"};
+    for (size_t i = 0; i < 4; i++) {
         struct model_bytes one = prune_with(recipes[i], 1), three = prune_with(recipes[i], 3);
         assert_int_equal(one.size, three.size);
         assert_memory_equal(one.data, three.data, one.size);
         free((void *)one.data);
         free((void *)three.data);
     }
+}
+
+/* What switching a unit off does is what cutting it does. */
+static void the_loss_of_a_unit_is_that_of_the_model_without_it(void **state) {
+    (void)state;
+    struct dataset *d = noise_dataset();
+    struct channel_scene s;
+    struct record record;
+    struct err err = {0};
+    record_init(&record);
+    scene_open(&s, image_model());
+    struct compress_job job = {.graph = s.g, .calibration = d, .threads = 2, .record = &record};
+    struct model_bytes whole = scene_pack(&s);
+    struct output_reference *reference = NULL;
+    double *scores = calloc(s.groups->unit_count + 1, sizeof(*scores)), ratio = 0;
+    struct graph_shapes *bind = NULL;
+    assert_int_equal(graph_shapes_observe(s.g, d, &bind, &err), RC_OK);
+    for (size_t f = 0; f < s.groups->family_count; f++) {
+        if (channel_score_loss(&job, s.groups, f, scores, &err)) {
+            fail_msg("%s", err.text);
+        }
+    }
+    assert_int_equal(output_reference_new(whole.data, whole.size, d, 16, &reference, &err), RC_OK);
+    for (uint32_t u = 0; u < s.groups->unit_count; u += 5) {
+        struct channel_scene cut;
+        double distance = 0;
+        scene_open(&cut, image_model());
+        cut.remove[u] = true;
+        assert_int_equal(channel_cut(cut.g, cut.groups, cut.remove, &err), RC_OK);
+        struct model_bytes small = scene_pack(&cut);
+        assert_int_equal(output_reference_distance(reference, small.data, small.size, &distance, &err),
+                         RC_OK);
+        ratio = u == 0 ? scores[0] / distance : ratio; /* one is relative, the other is not */
+        assert_true(fabs(scores[u] - ratio * distance) <= 1e-3 * scores[u]);
+        free((void *)small.data);
+        scene_close(&cut);
+    }
+    output_reference_free(reference);
+    graph_shapes_free(bind);
+    free((void *)whole.data);
+    free(scores);
+    record_release(&record);
+    scene_close(&s);
+    dataset_free(d);
 }
 
 static void a_model_without_channels_to_remove_is_refused(void **state) {
@@ -254,6 +300,7 @@ int main(void) {
         cmocka_unit_test(the_fit_leaves_alone_what_it_cannot_better),
         cmocka_unit_test(fitting_brings_the_outputs_back),
         cmocka_unit_test(threads_change_no_byte),
+        cmocka_unit_test(the_loss_of_a_unit_is_that_of_the_model_without_it),
         cmocka_unit_test(a_model_without_channels_to_remove_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
