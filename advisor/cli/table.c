@@ -9,7 +9,7 @@
 #include "advisor/cli/terminal.h"
 #include "core/base/nearest.h"
 
-enum { MAX_COLUMNS = 16, GAP = 2, WRAP_AT_LEAST = 30, BELOW_INDENT = 4, LINES_MAX = 3 };
+enum { MAX_COLUMNS = 32, GAP = 2, WRAP_AT_LEAST = 30, BELOW_INDENT = 4, LINES_MAX = 3 };
 
 struct table {
     size_t columns, rows, capacity;
@@ -32,7 +32,7 @@ enum rc output_parse(const char *text, enum output *ret, struct err *err) {
 
 struct table *table_new(const char *const *headers, size_t columns) {
     assert(columns > 0 && columns <= MAX_COLUMNS);
-    struct table *t = calloc(1, sizeof(*t));
+    struct table *t = columns <= MAX_COLUMNS ? calloc(1, sizeof(*t)) : NULL;
     const char *names[MAX_COLUMNS];
     struct err err;
     if (!t) {

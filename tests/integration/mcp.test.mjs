@@ -49,7 +49,7 @@ test('tools/list: four tools with schemas, none of which changes anything', { sk
 test('list_studies: a finished study with its recommendation', { skip }, async () => {
   const data = writeFashion(service.folder, 'some-images', 't10k', 0, 500);
   const done = await service.pare(['submit', resnet, '--data', data, '--recipe', 'fp32', '--recipe', 'fp16', '--recipe', 'int8:static',
-    '--threads', '1', '--floor', 'relative>=0.9', '--output', 'json']);
+    '--threads', '1', '--floor', 'relative>=0.9', '--evaluate', 'all', '--output', 'json']);
   assert.equal(done.code, 0, done.stderr);
   const { content, structuredContent } = await call('list_studies');
   [{ id: study }] = structuredContent.items;
@@ -71,7 +71,9 @@ test('recommend: the same answer as over REST, under floors of the question', { 
 });
 
 test('compare: paired figures of two configurations', { skip }, async () => {
-  const { structuredContent, isError } = await call('compare', { configurations: [answer.baseline.id, answer.choice.id] });
+  // Which recipe wins is for the machine to say: the baseline against any other that was evaluated.
+  const other = [answer.choice, ...answer.runners_up, ...answer.rejected.items].find((c) => c.accuracy && c.variant !== answer.baseline.variant);
+  const { structuredContent, isError } = await call('compare', { configurations: [answer.baseline.id, other.id] });
   assert.ok(!isError);
   assert.equal(structuredContent.items.length, 2);
   assert.match(structuredContent.accuracy[0].test, /Tango/);
@@ -81,10 +83,11 @@ test('compare: paired figures of two configurations', { skip }, async () => {
 test('explain: what decided against each of the others', { skip }, async () => {
   const all = await call('explain', { recommendation: answer.id });
   assert.ok(all.content[0].text.includes(answer.summary));
-  assert.match(all.content[0].text, /^- fp32, 1 x 1 threads/m);
-  const one = await call('explain', { recommendation: answer.id, recipe: 'fp16' });
-  assert.match(one.content[0].text, /^- fp16/m);
-  assert.doesNotMatch(one.content[0].text, /^- fp32/m);
+  const [first, second] = ['fp32', 'fp16', 'int8:static,act=u8'].filter((recipe) => recipe !== answer.choice.recipe);
+  assert.ok(all.content[0].text.includes(`\n- ${first}, 1 x 1 threads`), all.content[0].text);
+  const one = await call('explain', { recommendation: answer.id, recipe: second });
+  assert.ok(one.content[0].text.includes(`- ${second}, `), one.content[0].text);
+  assert.ok(!one.content[0].text.includes(`- ${first}, `), one.content[0].text);
 });
 
 test('an unknown tool is an error of the protocol, with the nearest name', { skip }, async () => {
