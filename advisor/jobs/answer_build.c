@@ -373,6 +373,7 @@ static enum rc fill(const struct question *q, const struct recommend_outcome *o,
         rc = list_of(q, o, o->undecided, o->undecided_count, a, "undecided", err);
     }
     json_object_set_new(a, "counts", counts_json(q, o));
+    json_object_set_new(a, "skipped", q->skipped ? json_incref(q->skipped) : json_array());
     if (rc == RC_OK) {
         rc = rejected_json(q, o, a, err);
     }

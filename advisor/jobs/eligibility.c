@@ -76,30 +76,30 @@ static enum rc add_note(json_t *notes, const char *why, const json_t *list, stru
 }
 
 enum rc eligibility_sort(struct store_tx *tx, enum model_family family, const json_t *machine_types,
-                         json_t *recipes, json_t *notes, struct err *err) {
-    json_t *first = json_array(), *last = json_array(), *late = json_object(), *recipe, *list;
+                         json_t *recipes, json_t *late, json_t *notes, struct err *err) {
+    json_t *first = json_array(), *last = json_array(), *reasons = json_object(), *recipe, *list;
     const char *why;
     size_t i;
-    enum rc rc = first && last && late ? RC_OK : err_memory(err);
+    enum rc rc = first && last && reasons ? RC_OK : err_memory(err);
     json_array_foreach(recipes, i, recipe) {
         const struct hardware_rule *rule = NULL;
         if (rc == RC_OK) {
             rc = eligibility_best(tx, json_string_value(recipe), family, machine_types, &rule, err);
         }
         bool helps = !rule || rule->gain > HARDWARE_NONE;
-        rc = rc == RC_OK && !helps ? add_late(late, rule->why, recipe, err) : rc;
+        rc = rc == RC_OK && !helps ? add_late(reasons, rule->why, recipe, err) : rc;
         json_array_append(helps ? first : last, recipe);
     }
-    json_object_foreach(late, why, list) {
+    json_object_foreach(reasons, why, list) {
         rc = rc == RC_OK ? add_note(notes, why, list, err) : rc;
     }
     if (rc == RC_OK && (json_array_clear(recipes) != 0 || json_array_extend(recipes, first) != 0 ||
-                        json_array_extend(recipes, last) != 0)) {
+                        json_array_extend(recipes, last) != 0 || json_array_extend(late, last) != 0)) {
         rc = err_memory(err);
     }
     json_decref(first);
     json_decref(last);
-    json_decref(late);
+    json_decref(reasons);
     return rc;
 }
 

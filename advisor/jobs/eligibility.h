@@ -21,7 +21,7 @@ MUST_USE enum rc eligibility_best(struct store_tx *tx, const char *recipe, enum 
 /* Moves the recipes that cannot be faster on any of the machine types to the end of the array, in their
  * order, and adds a text for each reason to `notes`, which names them. */
 MUST_USE enum rc eligibility_sort(struct store_tx *tx, enum model_family family, const json_t *machine_types,
-                                  json_t *recipes, json_t *notes, struct err *err);
+                                  json_t *recipes, json_t *late, json_t *notes, struct err *err);
 
 /* {"gain": "none", "why", "source"}; null for the baseline. A new reference. */
 json_t *eligibility_json(const struct hardware_rule *rule);

@@ -8,6 +8,7 @@
 
 #include "advisor/decide/floor.h"
 #include "advisor/decide/metric.h"
+#include "advisor/jobs/contenders.h"
 #include "advisor/jobs/eligibility.h"
 #include "advisor/jobs/limits.h"
 #include "advisor/jobs/stored_json.h"
@@ -256,22 +257,23 @@ enum rc plan_make(struct store_tx *tx, const struct work_study *s, const json_t 
     if (rc == RC_OK) {
         rc = recipes_for(tx, s, types, recipes, &calibration, err);
     }
-    json_t *hardware = json_array();
+    json_t *hardware = json_array(), *late = json_array();
     if (rc == RC_OK) {
-        rc = eligibility_sort(tx, s->family, types, recipes, hardware, err);
+        rc = eligibility_sort(tx, s->family, types, recipes, late, hardware, err);
     }
     if (rc == RC_OK) {
         json_t *split = eval_split(s, calibration, n);
-        rc = stored_give(json_pack("{s:O, s:O, s:O, s:o, s:O, s:o, s:s, s:o}", "inspect", inspect, "recipes",
-                                   recipes, "machine_types", types, "batches", batches_for(s, inspect),
-                                   "split", split, "calibration_split",
-                                   calibration ? calibration_split(n) : json_null(), "reference",
-                                   reference_for(s, &l, inspect), "notes",
-                                   with_notes(notes_for(s, inspect, split), hardware)),
-                         ret, err);
+        rc = stored_give(
+            json_pack("{s:O, s:O, s:O, s:o, s:O, s:o, s:s, s:b, s:O, s:o}", "inspect", inspect, "recipes",
+                      recipes, "machine_types", types, "batches", batches_for(s, inspect), "split", split,
+                      "calibration_split", calibration ? calibration_split(n) : json_null(), "reference",
+                      reference_for(s, &l, inspect), "staged", (int)contenders_staged(s, recipes),
+                      "cannot_help", late, "notes", with_notes(notes_for(s, inspect, split), hardware)),
+            ret, err);
         json_decref(split);
     }
     json_decref(hardware);
+    json_decref(late);
     json_decref(types);
     json_decref(recipes);
     return rc;

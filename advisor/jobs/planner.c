@@ -5,6 +5,7 @@
 
 #include "advisor/decide/order.h"
 #include "advisor/jobs/answer_build.h"
+#include "advisor/jobs/contenders.h"
 #include "advisor/jobs/plan.h"
 #include "advisor/jobs/question.h"
 #include "advisor/jobs/stored_json.h"
@@ -198,7 +199,9 @@ static void count(struct round *r, enum piece piece) {
     r->waiting = r->waiting || piece == PIECE_WAITS;
 }
 
-static enum rc profile_variant(struct round *r, const struct store_variant *v, bool ready, struct err *err) {
+/* With all settings, or only the first. */
+static enum rc profile_variant(struct round *r, const struct store_variant *v, bool ready, bool wide,
+                               struct err *err) {
     size_t i;
     const json_t *type;
     enum rc rc = RC_OK;
@@ -206,7 +209,7 @@ static enum rc profile_variant(struct round *r, const struct store_variant *v, b
         struct work_runtime runtimes[WORK_RUNTIMES_MAX];
         size_t n = 0;
         rc = rc == RC_OK ? work_runtimes(r->tx, &r->s, json_string_value(type), runtimes, &n, err) : rc;
-        for (size_t k = 0; rc == RC_OK && k < n; k++) {
+        for (size_t k = 0; rc == RC_OK && k < (wide ? n : 1); k++) {
             enum piece piece = PIECE_WAITS;
             rc = ready ? profile_configuration(r, v, json_string_value(type), &runtimes[k], &piece, err)
                        : RC_OK;
@@ -265,12 +268,17 @@ static enum rc advance_variants(struct round *r, struct err *err) {
         if (rc == RC_OK) {
             rc = recipe_parse(v.recipe, r->s.family, &recipe, err);
         }
+        if (rc == RC_OK && !contenders_started(r->s.plan, &v)) {
+            continue;
+        }
         if (rc == RC_OK) {
             rc = compress_variant(r, &v, &made, err);
             count(r, made);
         }
-        if (rc == RC_OK && made != PIECE_FAILED) {
-            rc = profile_variant(r, &v, made == PIECE_DONE, err);
+        bool profiled = recipe_is_baseline(&recipe) || contenders_profiled(&r->s, &v);
+        if (rc == RC_OK && made != PIECE_FAILED && profiled) {
+            bool wide = contenders_wide(r->s.plan, &v, recipe_is_baseline(&recipe));
+            rc = profile_variant(r, &v, made == PIECE_DONE, wide, err);
         }
         if (rc == RC_OK && made != PIECE_FAILED) {
             rc = evaluate_early(r, &v, made == PIECE_DONE, recipe_is_baseline(&recipe), err);
@@ -341,7 +349,9 @@ static enum rc add_evaluation(struct store_tx *tx, void *user, struct err *err) 
     return rc;
 }
 
-static enum rc decide(struct store *s, const char *study, const json_t *request, struct err *err) {
+/* *more: the plan has grown, and with it what is to be done. */
+static enum rc decide(struct store *s, const char *study, const json_t *request, bool *more,
+                      struct err *err) {
     struct question_scope scope = {.study = study, .limits = request};
     struct question *q = NULL;
     uint32_t next = RECOMMEND_NONE;
@@ -356,6 +366,9 @@ static enum rc decide(struct store *s, const char *study, const json_t *request,
         struct extra_evaluation e = {study, q->q.variants[next].id};
         rc = store_write(s, add_evaluation, &e, err);
     } else if (rc == RC_OK) {
+        rc = contenders_measure_more(s, study, q, more, err);
+    }
+    if (rc == RC_OK && next == RECOMMEND_NONE && !*more) {
         rc = answer_finish_study(s, q, study, err);
     }
     question_free(q);
@@ -373,13 +386,24 @@ static enum rc give_up(struct store_tx *tx, void *user, struct err *err) {
     return fail_study(&r, rc_name(f->why.rc), f->why.text, err);
 }
 
-enum rc planner_advance(struct store *s, const char *study, struct err *err) {
+/* One look at the study; *more: it is to be looked at again at once. */
+static enum rc look(struct store *s, const char *study, bool *more, struct err *err) {
     struct round r = {.study = study};
     enum rc rc = store_write(s, advance, &r, err);
+    *more = false;
     if (rc == RC_OK && r.open && !r.waiting) {
-        rc = decide(s, study, r.s.request, err);
+        rc = decide(s, study, r.s.request, more, err);
     }
     work_study_release(&r.s);
+    return rc;
+}
+
+enum rc planner_advance(struct store *s, const char *study, struct err *err) {
+    bool more = true;
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && more) { /* ends: a plan grows by variants of the study, each once */
+        rc = look(s, study, &more, err);
+    }
     if (rc == RC_INPUT || rc == RC_UNSUPPORTED || rc == RC_NOT_FOUND || rc == RC_TOO_LARGE ||
         rc == RC_SAMPLE || rc == RC_INTERNAL) {
         struct failure f = {study, *err}; /* it would fail again the same way */

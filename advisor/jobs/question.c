@@ -335,6 +335,8 @@ static enum rc load_study(struct gathering *g, struct store_model *model, struct
     g->threads = json_integer_value(json_object_get(s.request, "threads"));
     if (s.plan) {
         g->plan = json_incref(s.plan);
+        json_t *skipped = json_object_get(s.plan, "skipped");
+        g->question->skipped = skipped ? json_incref(skipped) : NULL;
         json_t *split = json_object_get(s.plan, "split");
         rc = stored_tx_text(g->tx, json_incref(split), &g->split, err);
     }
@@ -581,6 +583,7 @@ void question_free(struct question *q) {
         figures_accuracies_release(&q->variants[i].accuracies);
     }
     explanations_free(q->explanations);
+    json_decref(q->skipped);
     free(q->variants);
     free(q->variants_list);
     free(q->candidates);

@@ -47,6 +47,7 @@ struct question {
     /* owned */
     struct explanations
         *explanations; /* advisor/jobs/explanation.h; what answers have read of the profiles */
+    json_t *skipped;   /* what a study did not measure (advisor/jobs/contenders.h); NULL: nothing */
     struct limits limits;
     struct arena *arena;
     struct recommend_machine *machines_list;

@@ -49,6 +49,54 @@ static void accuracy_is_measured_from_the_cheapest_up_until_nothing_can_win(void
     json_decref(study);
 }
 
+/* Ten levels on two cores have three settings each. The baseline gets all; six levels that can help get one
+ * each; three of these could win, and get the other two as well; fp16 and pruned weights cannot be faster,
+ * and are not even made. */
+static void many_levels_are_not_all_measured_and_what_is_left_out_is_listed(void **state) {
+    struct fixture *f = *state;
+    json_t *study = run_study(
+        f, ", \"recipes\": [\"fp16\", \"prune:magnitude\", \"prune:magnitude,ratio=0.3\", \"int8:static\", "
+           "\"int8:static,calib=minmax\", \"int8:static,calib=entropy\", \"int8:dynamic\", \"int4\", "
+           "\"int4:group=128\"], \"floors\": [\"relative>=0.95\"]");
+    assert_string_equal(text_at(study, "state"), "done");
+    assert_int_equal(f->profiled, 3 + 6 + 3 * 2);
+    assert_int_equal(f->compressed, 6);
+    json_t *answer = answer_of(f, study);
+    assert_memory_equal(text_at(json_object_get(answer, "choice"), "recipe"), "int8:static", 11);
+    size_t i, all = 0, others = 0;
+    const json_t *item, *skipped = json_object_get(answer, "skipped");
+    json_array_foreach(skipped, i, item) {
+        bool whole = strcmp(text_at(item, "settings"), "all") == 0;
+        all += whole;
+        others += !whole;
+        assert_true(strlen(text_at(item, "reason")) > 20);
+        assert_true(whole ==
+                    (starts(text_at(item, "recipe"), "fp16") || starts(text_at(item, "recipe"), "prune")));
+    }
+    assert_int_equal(all, 3);
+    assert_int_equal(others, 3); /* int8:dynamic and both int4 */
+    const json_t *progress = json_object_get(study, "progress");
+    assert_true(json_equal(json_object_get(progress, "done"), json_object_get(progress, "total")));
+    json_decref(answer);
+    json_decref(study);
+}
+
+static void a_size_budget_spares_the_measuring_of_larger_files(void **state) {
+    struct fixture *f = *state;
+    json_t *study = run_study(
+        f, ", \"recipes\": [\"fp16\", \"prune:magnitude\", \"prune:magnitude,ratio=0.3\", \"int8:static\", "
+           "\"int8:static,calib=minmax\", \"int8:static,calib=entropy\", \"int8:dynamic\", \"int4\", "
+           "\"int4:group=128\"], \"floors\": [\"relative>=0.95\"], \"budgets\": [\"size<=1B\"]");
+    assert_string_equal(text_at(study, "state"), "done");
+    json_t *answer = answer_of(f, study);
+    /* nothing fits: then everything is measured after all, to tell the nearest */
+    assert_string_equal(text_at(answer, "status"), "none");
+    assert_int_equal(f->compressed, 9);
+    assert_true(json_is_object(json_object_get(answer, "nearest_miss")));
+    json_decref(answer);
+    json_decref(study);
+}
+
 static void evaluate_all_measures_accuracy_of_every_variant(void **state) {
     struct fixture *f = *state;
     json_t *study = run_study(f, RECIPES ", \"evaluate\": \"all\"");
@@ -298,6 +346,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(study_goes_from_submission_to_the_cheapest_that_keeps_the_floor),
         T(accuracy_is_measured_from_the_cheapest_up_until_nothing_can_win),
+        T(many_levels_are_not_all_measured_and_what_is_left_out_is_listed),
+        T(a_size_budget_spares_the_measuring_of_larger_files),
         T(evaluate_all_measures_accuracy_of_every_variant),
         T(second_study_of_the_same_work_needs_no_job),
         T(failed_variant_is_rejected_with_its_reason_and_not_the_study),
