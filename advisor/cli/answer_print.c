@@ -186,6 +186,21 @@ static void print_explanations(const json_t *a, FILE *out) {
     json_decref(said);
 }
 
+/* What a study of many levels left out, and why. */
+static void print_skipped(const json_t *a, FILE *out) {
+    const json_t *list = json_object_get(a, "skipped"), *entry;
+    size_t i;
+    if (json_array_size(list) > 0) {
+        fputs("\nNot measured, or only with their first setting (--evaluate all measures everything):\n",
+              out);
+    }
+    json_array_foreach(list, i, entry) {
+        bool all = strcmp(json_shown_text(entry, "settings"), "all") == 0;
+        fprintf(out, "  %s%s: %s\n", json_shown_text(entry, "recipe"), all ? "" : ", other settings",
+                json_shown_text(entry, "reason"));
+    }
+}
+
 static void print_relaxations(const json_t *a, FILE *out) {
     const json_t *miss = json_object_get(a, "nearest_miss"), *list = json_object_get(a, "relaxations");
     size_t i;
@@ -281,6 +296,7 @@ enum rc answer_print(const json_t *answer, enum output output, FILE *out, struct
         table_print(t, output, out);
         print_evidence(answer, out);
         print_explanations(answer, out);
+        print_skipped(answer, out);
         print_relaxations(answer, out);
         print_legend(answer, priced, out);
     }

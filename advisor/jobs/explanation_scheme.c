@@ -11,10 +11,8 @@ static const struct {
     const char *name;
     unsigned scheme;
 } steps[] = {
-    {"int8:static", CAUSE_INT8},
-    {"int8:dynamic", CAUSE_INT8},
-    {"fp16", CAUSE_FP16},
-    {"int", CAUSE_FEW_BITS},
+    {"mixed", CAUSE_INT8}, {"int8:static", CAUSE_INT8}, {"int8:dynamic", CAUSE_INT8},
+    {"fp16", CAUSE_FP16},  {"int", CAUSE_FEW_BITS},
 };
 
 static unsigned scheme_of(const struct compressor_desc *d) {

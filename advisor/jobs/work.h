@@ -20,7 +20,7 @@
  * plan_json:
  *   {"inspect": {...}, "recipes": [canonical, act chosen], "machine_types": [ids], "batches": [1, 8],
  *    "split": eval split, "calibration_split": split | null, "reference": "none" | "variants" | "all",
- * "notes": [texts]} */
+ * "notes": [texts], and what advisor/jobs/contenders.h says} */
 struct work_study {
     struct store_study row;
     enum model_family family;

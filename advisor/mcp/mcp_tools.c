@@ -174,6 +174,20 @@ static enum rc add_reasons(const json_t *list, const char *role, const char *rec
     return rc;
 }
 
+static enum rc add_skipped(const json_t *list, const char *recipe, struct buf *text, struct err *err) {
+    size_t i;
+    const json_t *entry;
+    enum rc rc = RC_OK;
+    json_array_foreach(list, i, entry) {
+        if (rc == RC_OK && (!recipe || strcmp(recipe, json_shown_text(entry, "recipe")) == 0)) {
+            rc = buf_printf(text, err, "- %s (%s settings not measured): %s\n",
+                            json_shown_text(entry, "recipe"), json_shown_text(entry, "settings"),
+                            json_shown_text(entry, "reason"));
+        }
+    }
+    return rc;
+}
+
 static enum rc explain(struct jobs *j, const json_t *arguments, json_t **ret, struct buf *text,
                        struct err *err) {
     static const char *const keys[] = {"recommendation", "recipe", NULL};
@@ -204,6 +218,9 @@ static enum rc explain(struct jobs *j, const json_t *arguments, json_t **ret, st
     if (rc == RC_OK) {
         rc = add_reasons(json_object_get(json_object_get(answer, "rejected"), "items"), "rejected", recipe,
                          text, err);
+    }
+    if (rc == RC_OK) {
+        rc = add_skipped(json_object_get(answer, "skipped"), recipe, text, err);
     }
     if (rc == RC_OK && text->size == 0) {
         rc = err_set(err, RC_NOT_FOUND,

@@ -5,32 +5,82 @@
 
 static const char *const names[] = {"quick", "standard", "thorough", NULL};
 
-static const char *const onnx_quick[] = {"fp32", "int8:dynamic", "int8:static", NULL};
-static const char *const onnx_standard[] = {
-    "fp32", "fp16", "int8:dynamic", "int8:static", "int8:static,calib=entropy", "int4", NULL};
-static const char *const onnx_thorough[] = {"fp32",
+/* What serves faster on most machines and is made in seconds. */
+static const char *const onnx_quick[] = {"fp32",        "int8:dynamic",
+                                         "int8:static", "int8:static,calib=entropy",
+                                         "int4",        "prune:channels,ratio=0.3+int8:static",
+                                         NULL};
+
+/* What is usually worth trying. */
+static const char *const onnx_standard[] = {"fp32",
+                                            "int8:dynamic",
+                                            "int8:static",
+                                            "int8:static,calib=entropy",
+                                            "smoothquant+int8:static",
+                                            "equalize+int8:static",
+                                            "mixed",
+                                            "int8:weights",
+                                            "int4",
+                                            "int4:gptq",
+                                            "prune:channels,ratio=0.3",
+                                            "prune:channels,ratio=0.3+int8:static",
+                                            "prune:channels",
+                                            "prune:channels+int8:static",
                                             "fp16",
+                                            NULL};
+
+/* Also what seldom pays, or only makes the file smaller. */
+static const char *const onnx_thorough[] = {"fp32",
                                             "int8:dynamic",
                                             "int8:static",
                                             "int8:static,calib=entropy",
                                             "int8:static,calib=minmax",
                                             "int8:static,calib=percentile",
+                                            "int8:static,weights=tensor",
+                                            "smoothquant+int8:static",
+                                            "smoothquant+int8:dynamic",
+                                            "equalize+int8:static",
+                                            "mixed",
+                                            "mixed:least=latency",
+                                            "mixed:drop=1",
+                                            "mixed:target=latency",
+                                            "int8:weights",
+                                            "int8:gptq",
                                             "int4",
                                             "int4:group=128",
-                                            "int4:symmetric",
+                                            "int4:compute=float",
+                                            "int4:gptq",
+                                            "int4:gptq,group=16",
+                                            "int4:gptq,group=128",
+                                            "int3:gptq",
+                                            "int2:gptq",
+                                            "prune:channels,ratio=0.2",
+                                            "prune:channels,ratio=0.2+int8:static",
+                                            "prune:channels,ratio=0.3",
+                                            "prune:channels,ratio=0.3+int8:static",
+                                            "prune:channels",
+                                            "prune:channels+int8:static",
+                                            "prune:channels,scope=model+int8:static",
+                                            "prune:channels+int4:gptq",
+                                            "prune:channels,ratio=0.7",
+                                            "prune:channels,ratio=0.7+int8:static",
+                                            "prune:sparsegpt",
+                                            "prune:sparsegpt,pattern=2:4",
+                                            "prune:sparsegpt+int8:static",
+                                            "prune:wanda",
                                             "prune:magnitude,ratio=0.3",
-                                            "prune:magnitude,ratio=0.3+int8:static",
+                                            "fp16",
                                             NULL};
 
-static const char *const gguf_quick[] = {"original", "Q8_0", "Q4_K_M:imatrix", NULL};
-static const char *const gguf_standard[] = {
-    "original", "Q8_0", "Q5_K_M:imatrix", "Q4_K_M:imatrix", "Q3_K_M:imatrix", "Q2_K:imatrix", NULL};
-static const char *const gguf_thorough[] = {"original", "Q8_0",           "Q5_K_M", "Q5_K_M:imatrix",
+static const char *const gguf_quick[] = {
+    "original", "Q8_0", "Q5_K_M:imatrix", "Q4_K_M:imatrix", "Q4_K_M", "Q3_K_M:imatrix", NULL};
+/* All there are. */
+static const char *const gguf_standard[] = {"original", "Q8_0",           "Q5_K_M", "Q5_K_M:imatrix",
                                             "Q4_K_M",   "Q4_K_M:imatrix", "Q3_K_M", "Q3_K_M:imatrix",
                                             "Q2_K",     "Q2_K:imatrix",   NULL};
 
 static const char *const *const onnx_presets[] = {onnx_quick, onnx_standard, onnx_thorough};
-static const char *const *const gguf_presets[] = {gguf_quick, gguf_standard, gguf_thorough};
+static const char *const *const gguf_presets[] = {gguf_quick, gguf_standard, gguf_standard};
 
 const char *const *recipe_preset_names(void) {
     return names;

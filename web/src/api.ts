@@ -19,6 +19,7 @@ export interface Answer {
   baseline: Configuration | null; choice: Configuration | null;
   runners_up: Configuration[]; frontier: Configuration[]; undecided: Configuration[];
   rejected: { total: number; by_reason: Record<string, number>; items: Configuration[] };
+  skipped?: { recipe: string; settings: 'all' | 'others'; reason: string }[];
   nearest_miss: Configuration | null; relaxations: { text: string }[];
 }
 export interface Step { job: string; kind: string; recipe: string; fraction: number; text: string }

@@ -180,7 +180,7 @@ static void preset_offers_the_levels_and_the_baseline_comes_first(void **state) 
     json_t *study = fixture_study(f, ", \"preset\": \"quick\"");
     const json_t *recipes = json_object_get(study, "recipes");
     assert_string_equal(json_string_value(json_array_get(recipes, 0)), "fp32");
-    assert_int_equal(json_array_size(recipes), 3);
+    assert_int_equal(json_array_size(recipes), 6);
     json_decref(study);
 }
 
