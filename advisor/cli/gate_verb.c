@@ -5,6 +5,7 @@
 
 #include "advisor/cli/answer_print.h"
 #include "advisor/cli/client_options.h"
+#include "advisor/cli/compare_measure.h"
 #include "advisor/cli/follow.h"
 #include "advisor/cli/policy.h"
 #include "advisor/cli/verbs.h"
@@ -36,18 +37,74 @@ static enum rc measure(struct client *c, const struct policy *p, json_t **ended,
     return rc;
 }
 
+/* The model that must not be outrun, registered; NULL where the policy has none. */
+static enum rc add_reference(struct client *c, const struct policy *p, json_t **ret, struct err *err) {
+    json_t *model = NULL;
+    *ret = NULL;
+    if (!p->no_slower_than) {
+        return RC_OK;
+    }
+    enum rc rc = client_add_model(c, p->reference, &model, err);
+    if (rc == RC_OK) {
+        *ret = json_copy(p->no_slower_than);
+        json_object_set(*ret, "model", json_object_get(model, "id"));
+    }
+    json_decref(model);
+    return rc;
+}
+
+/* Asks for the verdict, and again when the comparison run that it needs has ended. */
+static enum rc ask_verdict(struct client *c, const char *path, const json_t *body, json_t **run,
+                           struct err *err) {
+    enum {
+        ROUNDS = 3
+    }; /* once to begin it, once after it; once more where somebody cancelled it meanwhile */
+    enum rc rc = RC_OK;
+    for (int i = 0; i < ROUNDS; i++) {
+        json_t *ended = NULL;
+        char id[64];
+        rc = client_post(c, path, body, run, err);
+        if (rc != RC_OK || !json_object_get(*run, "waiting_for")) {
+            return rc;
+        }
+        snprintf(id, sizeof(id), "%s", json_shown_text(*run, "waiting_for"));
+        json_decref(*run);
+        *run = NULL;
+        fprintf(stderr, "comparison %s\n", id);
+        rc = compare_follow(c, id, &ended, err);
+        if (rc == RC_OK && strcmp(json_shown_text(ended, "verdict"), "undecided") == 0) {
+            json_t *with = json_copy((json_t *)(uintptr_t)body);
+            json_object_set_new(with, "comparison",
+                                json_string(id)); /* it is the answer: not measured again */
+            rc = client_post(c, path, with, run, err);
+            json_decref(with);
+            json_decref(ended);
+            return rc;
+        }
+        json_decref(ended);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    return err_set(err, RC_BUSY, "the comparison run was begun anew each time");
+}
+
 static enum rc run_gate(struct client *c, const struct policy *p, const json_t *study, json_t **run,
                         struct err *err) {
     char path[192];
     char *gate = client_escape(p->gate);
-    json_t *body = json_pack("{s:O, s:O, s:O*, s:O*, s:s*}", "study", json_object_get(study, "id"), "model",
-                             json_object_get(json_object_get(study, "model"), "id"), "floors",
-                             json_object_get(p->json, "floors"), "budgets",
-                             json_object_get(p->json, "budgets"), "recipe", p->recipe);
-    enum rc rc = gate && body ? RC_OK : err_memory(err);
+    json_t *reference = NULL;
+    enum rc rc = add_reference(c, p, &reference, err);
+    json_t *body = json_pack(
+        "{s:O, s:O, s:O*, s:O*, s:s*, s:o*}", "study", json_object_get(study, "id"), "model",
+        json_object_get(json_object_get(study, "model"), "id"), "floors", json_object_get(p->json, "floors"),
+        "budgets", json_object_get(p->json, "budgets"), "recipe", p->recipe, "no_slower_than", reference);
+    if (rc == RC_OK && (!gate || !body)) {
+        rc = err_memory(err);
+    }
     if (rc == RC_OK) {
         snprintf(path, sizeof(path), "/v1/gates/%s/runs", gate);
-        rc = client_post(c, path, body, run, err);
+        rc = ask_verdict(c, path, body, run, err);
     }
     free(gate);
     json_decref(body);

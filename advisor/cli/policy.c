@@ -12,9 +12,9 @@
 
 enum { MAX_POLICY_BYTES = 1 << 20, NAME_MAX_BYTES = 64 };
 
-static const char *const keys[] = {"name",           "model",      "data",      "calibration", "floors",
-                                   "budgets",        "recipe",     "recipes",   "preset",      "threads",
-                                   "price_per_hour", "confidence", "scenarios", NULL};
+static const char *const keys[] = {"name",           "model",      "data",      "calibration",    "floors",
+                                   "budgets",        "recipe",     "recipes",   "preset",         "threads",
+                                   "price_per_hour", "confidence", "scenarios", "no_slower_than", NULL};
 
 static enum rc read_list(const json_t *d, const char *key, struct option_list *list, struct err *err) {
     const json_t *array = json_object_get(d, key);
@@ -76,6 +76,23 @@ static enum rc read_files(const char *file, struct policy *p, struct err *err) {
     return rc;
 }
 
+/* "no_slower_than": {"model": path, "margin"?: share, "time_limit_s"?}: the service checks the numbers. */
+static enum rc read_reference(const char *file, struct policy *p, struct err *err) {
+    static const char *const known[] = {"model", "margin", "time_limit_s", NULL};
+    const char *model = NULL;
+    if (!json_object_get(p->json, "no_slower_than")) {
+        return RC_OK;
+    }
+    enum rc rc = json_get_object(p->json, "no_slower_than", &p->no_slower_than, err);
+    if (rc == RC_OK) {
+        rc = json_only_keys(p->no_slower_than, known, err);
+    }
+    if (rc == RC_OK) {
+        rc = json_get_string(p->no_slower_than, "model", &model, err);
+    }
+    return rc == RC_OK ? resolve(file, model, p->reference, err) : err_prefix(err, "no_slower_than");
+}
+
 /* The service keeps a gate's history under this name: checked here, before anything is measured. */
 static enum rc check_name(const char *name, struct err *err) {
     size_t n = strlen(name);
@@ -122,8 +139,10 @@ static enum rc read_wishes(struct policy *p, struct err *err) {
     if (rc == RC_OK) {
         rc = read_list(p->json, "scenarios", &r->scenarios, err);
     }
-    if (rc == RC_OK && r->floors.count + r->budgets.count == 0) {
-        rc = err_set(err, RC_INPUT, "it has neither \"floors\" nor \"budgets\": there is nothing to check");
+    if (rc == RC_OK && r->floors.count + r->budgets.count == 0 && !p->no_slower_than) {
+        rc = err_set(
+            err, RC_INPUT,
+            "it has neither \"floors\" nor \"budgets\" nor \"no_slower_than\": there is nothing to check");
     }
     return rc;
 }
@@ -138,7 +157,7 @@ enum rc policy_read(const char *file, struct policy *p, struct err *err) {
     }
     if ((rc = json_parse(text, size, &p->json, err)) != RC_OK ||
         (rc = json_only_keys(p->json, keys, err)) != RC_OK || (rc = read_files(file, p, err)) != RC_OK ||
-        (rc = read_wishes(p, err)) != RC_OK) {
+        (rc = read_reference(file, p, err)) != RC_OK || (rc = read_wishes(p, err)) != RC_OK) {
         err_prefix(err, "%s", file);
         policy_free(p);
     }

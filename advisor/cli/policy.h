@@ -11,10 +11,12 @@ struct policy {
     struct study_request request; /* paths relative to the policy's folder are resolved */
     const char *recipe;           /* the level that must pass; NULL: the recommended one */
     char paths[3][4096];
+    json_t *no_slower_than; /* NULL: none */
+    char reference[4096];   /* the model that it names */
 };
 
 /* {"name", "model": path, "data": path, "calibration"?: path, "floors": [..], "budgets": [..], "recipe"?,
- * "recipes"?: [..], "preset"?, "threads"?, "price_per_hour"?, "confidence"?}. RC_INPUT with the field that is
- * wrong. */
+ * "no_slower_than"?: {"model": path, "margin"?, "time_limit_s"?}, "recipes"?: [..], "preset"?, "threads"?,
+ * "price_per_hour"?, "confidence"?}. RC_INPUT with the field that is wrong. */
 MUST_USE enum rc policy_read(const char *file, struct policy *p, struct err *err);
 void policy_free(struct policy *p);

@@ -44,7 +44,14 @@ enum rc handle_comparison_cancel(struct app *app, const struct http_request *req
 
 enum rc handle_gate_run(struct app *app, const struct http_request *req, struct http_response *res,
                         struct err *err) {
-    return view_call_post_to(gates_run, 201, app, req, res, err);
+    json_t *body = NULL, *run = NULL;
+    enum rc rc = http_body_json(req, res, &body, err);
+    if (rc == RC_OK) {
+        rc = gates_run(app_jobs(app), req->params[0], body, &run, err);
+    }
+    json_decref(body);
+    return rc == RC_OK ? http_answer_json(res, json_object_get(run, "waiting_for") ? 202 : 201, run, err)
+                       : rc;
 }
 
 enum rc handle_gate_list(struct app *app, const struct http_request *req, struct http_response *res,

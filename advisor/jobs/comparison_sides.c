@@ -113,9 +113,10 @@ static enum rc fit_settings(struct store_tx *tx, struct side *a, struct side *b,
     } else if (!b->machine_type) {
         take_settings(b, a);
     }
-    if (strcmp(a->machine_type, b->machine_type) != 0) {
+    if (!a->machine_type || !b->machine_type || strcmp(a->machine_type, b->machine_type) != 0) {
         return err_set(err, RC_INPUT, "the two belong to different machine types (%s and %s)",
-                       a->machine_type, b->machine_type);
+                       a->machine_type ? a->machine_type : "none",
+                       b->machine_type ? b->machine_type : "none");
     }
     return a->batch == b->batch ? RC_OK
                                 : err_set(err, RC_INPUT, "the two have different batches (%lld and %lld)",

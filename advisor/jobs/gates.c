@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "advisor/decide/gate.h"
+#include "advisor/jobs/gate_comparison.h"
 #include "advisor/jobs/jobs_internal.h"
 #include "advisor/jobs/question.h"
 #include "advisor/jobs/stored_json.h"
@@ -100,6 +101,7 @@ struct gate_run {
     const struct question *q;
     enum gate_verdict verdict;
     char id[IDENT_SIZE];
+    struct gate_comparison comparison;
     json_t *answer; /* owned by the caller */
     char *answer_text;
 };
@@ -116,16 +118,16 @@ static json_t *checks_json(const struct gate_check *checks, size_t n) {
     return list;
 }
 
-static enum rc judge(struct gate_run *r, const struct recommend_outcome *o, struct err *err) {
-    struct gate_check checks[RECOMMEND_MAX_LIMITS];
+static enum rc judge(struct gate_run *r, const struct recommend_outcome *o, uint32_t candidate,
+                     struct err *err) {
+    struct gate_check checks[RECOMMEND_MAX_LIMITS + 1];
     struct buf markdown;
     char label[WORK_LABEL_SIZE];
     size_t n = 0;
-    uint32_t candidate = RECOMMEND_NONE;
     buf_init(&markdown, MARKDOWN_BYTES_MAX);
-    enum rc rc = choose(r->q, o, r->recipe, &candidate, err);
-    if (rc == RC_OK) {
-        rc = gate_checks(&r->q->q, o, candidate, checks, &n, err);
+    enum rc rc = gate_checks(&r->q->q, o, candidate, checks, &n, err);
+    if (rc == RC_OK && r->comparison.wanted) {
+        rc = gate_comparison_check(&r->comparison, &checks[n++], err);
     }
     if (rc == RC_OK) {
         const struct recommend_candidate *c = &r->q->q.candidates[candidate];
@@ -153,6 +155,22 @@ static enum rc keep_run(struct store_tx *tx, void *user, struct err *err) {
     return store_gate_run_add(tx, &row, err);
 }
 
+/* With a comparison that is not decided yet, the answer says what to wait for. */
+static enum rc choose_and_judge(struct jobs *j, struct gate_run *r, const struct recommend_outcome *o,
+                                struct err *err) {
+    uint32_t candidate = RECOMMEND_NONE;
+    enum rc rc = choose(r->q, o, r->recipe, &candidate, err);
+    if (rc == RC_OK && r->comparison.wanted) {
+        rc = gate_comparison_look(j, &r->comparison, r->q->q.candidates[candidate].id, err);
+    }
+    if (rc == RC_OK && gate_comparison_waits(&r->comparison)) {
+        return stored_give(json_pack("{s:s, s:s, s:O}", "gate", r->name, "waiting_for", r->comparison.id,
+                                     "comparison", r->comparison.found),
+                           &r->answer, err);
+    }
+    return rc == RC_OK ? judge(r, o, candidate, err) : rc;
+}
+
 static enum rc run(struct jobs *j, struct gate_run *r, const struct question_scope *scope, struct err *err) {
     struct question *q = NULL;
     struct recommend_outcome o;
@@ -163,8 +181,12 @@ static enum rc run(struct jobs *j, struct gate_run *r, const struct question_sco
     r->q = q;
     rc = recommend_decide(&q->q, &o, err);
     if (rc == RC_OK) {
-        rc = judge(r, &o, err);
+        rc = choose_and_judge(j, r, &o, err);
         recommend_outcome_free(&o);
+    }
+    if (rc == RC_OK && gate_comparison_waits(&r->comparison)) {
+        question_free(q);
+        return RC_OK; /* nothing to keep yet */
     }
     if (rc == RC_OK) {
         json_object_set_new(r->answer, "created_at", stored_time(store_now_ms(j->store)));
@@ -198,8 +220,9 @@ static enum rc find_model(struct jobs *j, const char *text, char id[IDENT_SIZE],
 }
 
 enum rc gates_run(struct jobs *j, const char *name, const json_t *body, json_t **ret, struct err *err) {
-    static const char *const keys[] = {"dataset", "model",      "budgets",        "floors", "recipe",
-                                       "study",   "confidence", "price_per_hour", NULL};
+    static const char *const keys[] = {"dataset",        "model",      "budgets",    "floors",
+                                       "recipe",         "study",      "confidence", "price_per_hour",
+                                       "no_slower_than", "comparison", NULL};
     struct gate_run r = {.name = name};
     struct question_scope scope = {.limits = body};
     const char *model = NULL;
@@ -222,6 +245,9 @@ enum rc gates_run(struct jobs *j, const char *name, const json_t *body, json_t *
         rc = scope.study ? json_opt_string(body, "model", &model, err)
                          : json_get_string(body, "model", &model, err);
     }
+    if (rc == RC_OK) {
+        rc = gate_comparison_read(body, &r.comparison, err);
+    }
     if (rc == RC_OK && r.recipe) {
         struct recipe parsed;
         rc = recipe_parse(r.recipe, FAMILY_UNKNOWN, &parsed, err);
@@ -233,9 +259,16 @@ enum rc gates_run(struct jobs *j, const char *name, const json_t *body, json_t *
     if (rc == RC_OK) {
         rc = question_read_numbers(body, &scope, err);
     }
+    if (rc == RC_OK && r.comparison.wanted) {
+        rc = find_model(j, r.comparison.wish.reference, r.comparison.reference, err);
+        r.comparison.wish.reference = r.comparison.reference;
+        r.comparison.wish.dataset = scope.dataset;
+        r.comparison.wish.confidence = scope.confidence;
+    }
     if (rc == RC_OK) {
         rc = run(j, &r, &scope, err);
     }
+    json_decref(r.comparison.found);
     if (rc != RC_OK) {
         json_decref(r.answer);
         return rc;

@@ -15,7 +15,7 @@ enum {
     MIN_BLOCK = 7,
     MAX_BLOCK = 64,
     WARM_BLOCK = 3,
-    MIN_WARM_ROUNDS = 2,
+    MIN_WARM_RUNS = 12,
     MAX_WARM = 96
 };
 static const double BLOCK_US = 5000;          /* of one block, about */
@@ -35,7 +35,7 @@ static enum rc warm_up(const struct interleave_side sides[INTERLEAVE_SIDES], dou
     float last[MAX_WARM];
     double spent_us = 0;
     size_t n = 0;
-    while (n < INTERLEAVE_SIDES * WARM_BLOCK * MIN_WARM_ROUNDS || spent_us < warmup_us) {
+    while (n < MIN_WARM_RUNS || spent_us < warmup_us) {
         for (int k = 0; k < INTERLEAVE_SIDES * WARM_BLOCK; k++) {
             float *us = &last[n % MAX_WARM];
             enum rc rc = run_once(&sides[k / WARM_BLOCK], us, err);

@@ -100,3 +100,29 @@ test('the history of a gate keeps every verdict, newest first', { skip }, async 
   assert.equal((await service.get('/v1/gates/images')).body.runs[0].run, run.run);
   assert.ok((await service.get('/v1/gates')).body.items.some((g) => g.name === 'images'));
 });
+
+test('no_slower_than: 0 for the model itself, 1 for a slower level, and a second run asks nothing new', { skip }, async () => {
+  const same = { name: 'keeps-up', recipe: 'fp32', floors: [], budgets: [], no_slower_than: { model: resnet, margin: 0.5 } };
+  const summary = path.join(folder, 'keeps-up.md');
+  const first = await gate(same, ['--summary', summary]);
+  assert.equal(first.code, 0, first.stdout + first.stderr);
+  assert.match(first.stdout, /^slowdown<=50% +met +takes \d\.\d+ times as long as \S+ .* replicates\): (same|faster)/m);
+  assert.match(readFileSync(summary, 'utf8'), /\| `slowdown<=50%` \| met \|/);
+  assert.match(first.stderr, /^comparison cmp_/m);
+  const second = await gate(same);
+  assert.equal(second.code, 0, second.stdout);
+  assert.doesNotMatch(second.stderr, /^comparison/m, 'what was decided is not measured again');
+  const slower = await gate({ ...same, recipes: ['fp32', 'int8:dynamic'], recipe: 'int8:dynamic', no_slower_than: { model: resnet } });
+  assert.equal(slower.code, 1, slower.stdout + slower.stderr);
+  assert.match(slower.stdout, /^slowdown<=2% +broken +takes .*: slower/m);
+});
+
+test('no_slower_than: 3 when time is up, 2 for a margin that makes no sense', { skip }, async () => {
+  const policyOf = (no_slower_than) => ({ name: 'keeps-up', recipe: 'fp32', floors: [], budgets: [], no_slower_than });
+  const late = await gate(policyOf({ model: resnet, margin: 0.001, time_limit_s: 1 }));
+  assert.equal(late.code, 3, late.stdout + late.stderr);
+  assert.match(late.stdout, /^slowdown<=0\.1% +undecided/m);
+  const odd = await gate(policyOf({ model: resnet, margin: 7 }));
+  assert.equal(odd.code, 2, odd.stdout + odd.stderr);
+  assert.match(odd.stderr, /margin/);
+});

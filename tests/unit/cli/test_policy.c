@@ -42,6 +42,19 @@ static void policy_paths_are_seen_from_its_folder(void **state) {
     policy_free(&p);
 }
 
+static void policy_may_only_name_a_model_to_keep_up_with(void **state) {
+    (void)state;
+    struct policy p;
+    struct err err;
+    assert_int_equal(read_text("{\"name\": \"g\", \"model\": \"m.onnx\", \"data\": \"d\", "
+                               "\"no_slower_than\": {\"model\": \"main/m.onnx\", \"margin\": 0.03}}",
+                               &p, &err),
+                     RC_OK);
+    assert_string_equal(p.reference, "/tmp/main/m.onnx");
+    assert_non_null(p.no_slower_than);
+    policy_free(&p);
+}
+
 static void policy_errors_name_the_field(void **state) {
     (void)state;
     static const struct {
@@ -57,6 +70,11 @@ static void policy_errors_name_the_field(void **state) {
         {"{\"name\": \"g\", \"model\": \"m\", \"data\": \"d\"}", "nothing to check"},
         {"{\"name\": \"g\", \"model\": \"m\", \"data\": \"d\", \"floors\": [\"x\"], \"threads\": 0}",
          "from 1 to 1024"},
+        {"{\"name\": \"g\", \"model\": \"m\", \"data\": \"d\", \"no_slower_than\": {}}",
+         "no_slower_than: field \"model\" is missing"},
+        {"{\"name\": \"g\", \"model\": \"m\", \"data\": \"d\", \"no_slower_than\": {\"model\": \"m\", "
+         "\"margn\": 1}}",
+         "did you mean \"margin\""},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct policy p;
@@ -72,6 +90,7 @@ static void policy_errors_name_the_field(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(policy_paths_are_seen_from_its_folder),
+        cmocka_unit_test(policy_may_only_name_a_model_to_keep_up_with),
         cmocka_unit_test(policy_errors_name_the_field),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
