@@ -49,6 +49,7 @@ run: build
 install: build
 	@cmake --install build --prefix $(or $(PREFIX),/usr/local)
 
+# make bench-aa: false alarms and planted slowdowns of comparison runs (500 of each; ARGS="--comparisons 50" for fewer, --jobs N for N at once).
 # make bench-compress, bench-gguf, bench-decide, ...: builds tests/bench/*/bench_NAME.c and runs it; ARGS="..." are its arguments.
 bench-%: build
 	@cmake --build $(BUILD) --target bench_$(subst -,_,$*) -- --quiet
