@@ -167,13 +167,6 @@ struct tile {
     float *scale, *inverse, *zero; /* [groups, rows] by original group */
 };
 
-static inline float round_code(float w, float inverse, float zero, float top) {
-    const float magic = 12582912.0F; /* rounds to even: see group_quant.c */
-    float c = w * inverse + zero;
-    c = c < 0 ? 0 : c;
-    return ((c > top ? top : c) + magic) - magic;
-}
-
 /* Scales of the group whose columns stand at places first .. first + n, from the weights as they are now. */
 static void choose_scales(struct tile *t, size_t first, size_t n) {
     size_t group = t->h->order[first] / t->h->group;
@@ -200,7 +193,7 @@ static void round_column(struct tile *t, size_t place, size_t block_first, size_
     const float *kept = t->kept + place * rows;
     float by = 1 / u[place];
     for (size_t r = 0; r < rows; r++) {
-        value[r] = (round_code(w[r], inverse[r], zero[r], t->top) - zero[r]) * scale[r] * kept[r];
+        value[r] = (group_nearest(w[r], inverse[r], zero[r], t->top) - zero[r]) * scale[r] * kept[r];
         e[r] = (w[r] - value[r]) * by;
     }
     for (size_t k = place + 1; k < block_end; k++) {
@@ -268,7 +261,7 @@ static void revise_column(struct tile *t, size_t place, size_t first, size_t end
     float by = 1 / h[place];
     for (size_t r = 0; r < rows; r++) {
         float wanted = value[r] + gradient[r] * by;
-        float now = (round_code(wanted, inverse[r], zero[r], t->top) - zero[r]) * scale[r] * kept[r];
+        float now = (group_nearest(wanted, inverse[r], zero[r], t->top) - zero[r]) * scale[r] * kept[r];
         change[r] = now - value[r];
         value[r] = now;
     }
@@ -346,7 +339,7 @@ static void write_tile(const struct tile *t) {
         size_t column = t->h->order[i], group = column / t->h->group;
         for (size_t r = 0; r < rows; r++) {
             size_t at = group * rows + r;
-            float code = round_code(t->value[i * rows + r], t->inverse[at], t->zero[at], t->top);
+            float code = group_nearest(t->value[i * rows + r], t->inverse[at], t->zero[at], t->top);
             t->q->codes[(t->first + r) * n + column] = (uint8_t)code;
             t->q->scales[(t->first + r) * t->q->groups + group] = t->scale[at];
         }

@@ -45,20 +45,8 @@ static float top_code(unsigned bits) {
     return (float)((1U << bits) - 1);
 }
 
-/* To the nearest integer, ties to even, of |x| < 2^22: what nearbyintf does, without a call. */
-static inline float round_even(float x) {
-    const float magic = 12582912.0F; /* 1.5 * 2^23: the sum has no room for a fraction */
-    return (x + magic) - magic;
-}
-
-static inline float code_of(float w, float inverse, float zero, float top) {
-    float c = w * inverse + zero;
-    c = c < 0 ? 0 : c;
-    return round_even(c > top ? top : c);
-}
-
 uint8_t group_code(float w, float scale, uint8_t zero, unsigned bits) {
-    return scale == 0.0F ? zero : (uint8_t)code_of(w, 1.0F / scale, zero, top_code(bits));
+    return scale == 0.0F ? zero : (uint8_t)group_nearest(w, 1.0F / scale, zero, top_code(bits));
 }
 
 static void range_of(const float *w, size_t n, float *low, float *high) {
@@ -80,7 +68,7 @@ static void cover(float low, float high, const struct group_format *f, float *sc
         return;
     }
     *scale = (high - low) / top;
-    *zero = *scale > 0 ? (uint8_t)code_of(-low, 1.0F / *scale, 0, top) : half;
+    *zero = *scale > 0 ? (uint8_t)group_nearest(-low, 1.0F / *scale, 0, top) : half;
 }
 
 void group_choose_range(const float *w, size_t n, const struct group_format *f, float *scale, uint8_t *zero) {
@@ -95,7 +83,7 @@ static float error_of(const float *w, const float *importance, size_t n, float s
     float inverse = scale != 0 ? 1.0F / scale : 0, error = 0, wc = 0, cc = 0;
     for (size_t i = 0; i < n; i++) {
         float d = importance ? importance[i] : 1;
-        float c = code_of(w[i], inverse, zero, top) - zero, e = w[i] - scale * c;
+        float c = group_nearest(w[i], inverse, zero, top) - zero, e = w[i] - scale * c;
         error += d * e * e;
         wc += d * w[i] * c;
         cc += d * c * c;
@@ -159,7 +147,7 @@ static void round_group(const struct rounding *r, size_t row, size_t g) {
     float top = top_code(f->bits);
     uint8_t *codes = q->codes + row * q->columns + first;
     for (size_t i = 0; i < n; i++) {
-        codes[i] = (uint8_t)code_of(w[i], inverse, zero, top);
+        codes[i] = (uint8_t)group_nearest(w[i], inverse, zero, top);
     }
 }
 

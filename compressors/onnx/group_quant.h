@@ -46,6 +46,19 @@ void group_choose_range(const float *w, size_t n, const struct group_format *f, 
 void group_choose_least(const float *w, const float *importance, size_t n, const struct group_format *f,
                         float *scale, uint8_t *zero);
 
+/* To the nearest integer, ties to even, of |x| < 2^22: what nearbyintf does, without a call. */
+static inline float group_round_even(float x) {
+    const float magic = 12582912.0F; /* 1.5 * 2^23: the sum has no room for a fraction */
+    return (x + magic) - magic;
+}
+
+/* The code nearest to w, for 1 / scale (0 for a scale of 0) and the largest code `top`. */
+static inline float group_nearest(float w, float inverse, float zero, float top) {
+    float c = w * inverse + zero;
+    c = c < 0 ? 0 : c;
+    return group_round_even(c > top ? top : c);
+}
+
 /* The code nearest to w. */
 uint8_t group_code(float w, float scale, uint8_t zero, unsigned bits);
 

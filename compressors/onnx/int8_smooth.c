@@ -1,124 +1,19 @@
 #include "compressors/onnx/int8_smooth.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compressors/onnx/calibration.h"
+#include "compressors/onnx/channel_source.h"
 
-enum {
-    NAME_SIZE = 512,
-    CONSTANTS_MAX = 2,
-    EXAMPLES = 32
-}; /* the largest value of a channel is found quickly */
+enum { EXAMPLES = 32 }; /* the largest value of a channel is found quickly */
 
 /* Strengths that a search tries. */
 static const double strengths[] = {0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1};
 
 /* Taken for (largest / root mean square)^2 of a channel; the choice among strengths hardly depends on it. */
 static const double crest_squared = 16;
-
-/* Constants before the tensor that take 1 / s. */
-struct source {
-    struct {
-        struct graph_node *node;
-        size_t slot;
-    } constants[CONSTANTS_MAX];
-    size_t count;
-};
-
-static void add_source(struct source *s, struct graph_node *n, size_t slot) {
-    s->constants[s->count].node = n;
-    s->constants[s->count++].slot = slot;
-}
-
-static const Onnx__TensorProto *float_constant(const struct graph *g, const struct graph_node *n,
-                                               size_t slot) {
-    const struct graph_value *v = graph_input(g, n, slot);
-    const Onnx__TensorProto *t = v && !v->is_input ? graph_constant(g, v) : NULL;
-    return t && t->data_type == GRAPH_FLOAT32 && t->n_dims > 0 ? t : NULL;
-}
-
-static int64_t last_dim(const Onnx__TensorProto *t) {
-    return t->dims[t->n_dims - 1];
-}
-
-/* A constant whose last axis are the channels and whose other axes are 1. */
-static bool is_vector(const Onnx__TensorProto *t, int64_t channels) {
-    size_t count = 0;
-    struct err err;
-    return t && last_dim(t) == channels && !graph_tensor_count(t, &count, &err) && (int64_t)count == channels;
-}
-
-/* x * constant: the last step of an RMS norm. */
-static bool scaled_by_vector(const struct graph *g, struct graph_node *n, int64_t channels,
-                             struct source *ret) {
-    for (size_t slot = 0; slot < 2; slot++) {
-        if (is_vector(float_constant(g, n, slot), channels)) {
-            add_source(ret, n, slot);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* x * constant + constant: the end of a layer norm written out. */
-static bool shifted_by_vector(const struct graph *g, struct graph_node *n, int64_t channels,
-                              struct source *ret) {
-    for (size_t slot = 0; slot < 2; slot++) {
-        const struct graph_value *v = graph_input(g, n, 1 - slot);
-        struct graph_node *scale = v ? v->producer : NULL;
-        if (is_vector(float_constant(g, n, slot), channels) && scale && graph_sole_use(v) &&
-            graph_is_op(scale, "Mul") && scaled_by_vector(g, scale, channels, ret)) {
-            add_source(ret, n, slot);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* a * (b W): a gate. Channels of the product are columns of W, where nothing else reads the product. */
-static bool gated(const struct graph *g, const struct graph_node *n, int64_t channels, struct source *ret) {
-    for (size_t slot = 2; slot-- > 0;) {
-        const struct graph_value *v = graph_input(g, n, slot);
-        struct graph_node *product = v ? v->producer : NULL;
-        if (!product || !graph_sole_use(v) || !graph_is_op(product, "MatMul")) {
-            continue;
-        }
-        const Onnx__TensorProto *w = float_constant(g, product, 1);
-        if (w && w->n_dims == 2 && last_dim(w) == channels) {
-            add_source(ret, product, 1);
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool find_source(const struct graph *g, const struct graph_value *v, int64_t channels,
-                        struct source *ret) {
-    struct graph_node *n = v->producer;
-    *ret = (struct source){0};
-    if (!n) {
-        return false;
-    }
-    if (graph_is_op(n, "Add")) {
-        return shifted_by_vector(g, n, channels, ret);
-    }
-    if (graph_is_op(n, "Mul")) {
-        return scaled_by_vector(g, n, channels, ret) || gated(g, n, channels, ret);
-    }
-    if (graph_is_op(n, "LayerNormalization") && n->proto->n_output == 1 &&
-        is_vector(float_constant(g, n, 1), channels)) {
-        add_source(ret, n, 1);
-        if (graph_input(g, n, 2)) {
-            add_source(ret, n, 2);
-            return is_vector(float_constant(g, n, 2), channels);
-        }
-        return true;
-    }
-    return false;
-}
 
 /* Rows of the weights of the first product that reads v; -1 when something else reads it too. */
 static int64_t channels_of(const struct graph *g, const struct int8_plan *plan, const struct graph_value *v) {
@@ -131,7 +26,7 @@ static int64_t channels_of(const struct graph *g, const struct int8_plan *plan, 
         if (!op || op->kind != INT8_MATMUL || v->uses[i].slot != 0) {
             return -1;
         }
-        const Onnx__TensorProto *w = float_constant(g, op->node, 1);
+        const Onnx__TensorProto *w = channel_constant(g, op->node, 1);
         if (!w || w->n_dims != 2 || (channels >= 0 && w->dims[0] != channels)) {
             return -1;
         }
@@ -142,36 +37,12 @@ static int64_t channels_of(const struct graph *g, const struct int8_plan *plan, 
 
 bool int8_smooth_applies(const struct graph *g, const struct int8_plan *plan, size_t tensor) {
     const struct int8_tensor *t = &plan->tensors[tensor];
-    struct source source;
+    struct channel_source source;
     if (t->everywhere || t->same_as != SIZE_MAX) {
         return false;
     }
     int64_t channels = channels_of(g, plan, t->value);
-    return channels > 0 && find_source(g, t->value, channels, &source);
-}
-
-/* Gives input `slot` of n a copy of its constant, [.., rows, columns], times factors: by row or by column. */
-static enum rc rescale(struct graph *g, struct graph_node *n, size_t slot, const float *by_row,
-                       const float *by_column, struct err *err) {
-    const Onnx__TensorProto *t = float_constant(g, n, slot);
-    const char *name = graph_input(g, n, slot)->name;
-    float *values = NULL;
-    size_t count = 0;
-    enum rc rc = graph_tensor_floats(g, t, &values, &count, err);
-    if (rc) {
-        return rc;
-    }
-    size_t columns = (size_t)last_dim(t);
-    for (size_t i = 0; i < count; i++) {
-        values[i] *= by_row ? by_row[i / columns] : by_column[i % columns];
-    }
-    char hint[NAME_SIZE];
-    snprintf(hint, sizeof(hint), "%.480s_smooth", name);
-    struct graph_value *v = NULL;
-    rc = graph_add_initializer(g, hint, GRAPH_FLOAT32, t->dims, t->n_dims, values, count * sizeof(float), &v,
-                               err);
-    free(values);
-    return rc ? rc : graph_set_input(g, n, slot, v->name, err);
+    return channels > 0 && channel_source_find(g, t->value, channels, &source);
 }
 
 /* What is known of one tensor: the largest value a_j of each channel, and of the products that read it the
@@ -233,13 +104,13 @@ static enum rc profile_fill(struct profile *p, const struct graph *g, const stru
         return err_memory(err);
     }
     for (size_t i = 0; i < v->use_count; i++) {
-        const Onnx__TensorProto *w = float_constant(g, v->uses[i].node, 1);
+        const Onnx__TensorProto *w = channel_constant(g, v->uses[i].node, 1);
         size_t count = 0;
         enum rc rc = graph_tensor_floats(g, w, &p->matrices[i], &count, err);
         if (rc) {
             return rc;
         }
-        p->columns[i] = (size_t)last_dim(w);
+        p->columns[i] = (size_t)channel_count(w);
         p->columns_max = p->columns[i] > p->columns_max ? p->columns[i] : p->columns_max;
         add_matrix(p, p->matrices[i], p->columns[i]);
     }
@@ -321,7 +192,7 @@ static double choose_factors(struct profile *p, const struct int8_smoothing *how
 /* One activation that can be rescaled. */
 struct activation {
     struct graph_value *value;
-    struct source source;
+    struct channel_source source;
     const float *largest; /* [channels] */
     size_t channels;
 };
@@ -334,10 +205,11 @@ static enum rc smooth_tensor(struct graph *g, const struct activation *a, const 
         *strength = choose_factors(&p, how);
     }
     for (size_t i = 0; i < a->source.count && !rc; i++) {
-        rc = rescale(g, a->source.constants[i].node, a->source.constants[i].slot, NULL, p.inverse, err);
+        rc = channel_rescale(g, a->source.constants[i].node, a->source.constants[i].slot, NULL, p.inverse,
+                             err);
     }
     for (size_t i = 0; i < a->value->use_count && !rc; i++) {
-        rc = rescale(g, a->value->uses[i].node, 1, p.best, NULL, err);
+        rc = channel_rescale(g, a->value->uses[i].node, 1, p.best, NULL, err);
     }
     profile_release(&p);
     return rc;
@@ -358,7 +230,7 @@ static bool find_activation(const struct graph *g, const struct int8_plan *plan,
     ret->largest = calibration_channels(c, i, &ret->channels);
     return ret->largest && int8_smooth_applies(g, plan, i) &&
            channels_of(g, plan, ret->value) == (int64_t)ret->channels &&
-           find_source(g, ret->value, (int64_t)ret->channels, &ret->source) &&
+           channel_source_find(g, ret->value, (int64_t)ret->channels, &ret->source) &&
            all_finite(ret->largest, ret->channels); /* others will not be quantized either */
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compressors/onnx/awq.h"
 #include "compressors/onnx/gptq.h"
 #include "compressors/onnx/moments.h"
 #include "compressors/onnx/nbits_emit.h"
@@ -20,7 +21,7 @@ enum {
 
 static const double observing_part = 0.6; /* of the time */
 
-enum method { METHOD_NEAREST, METHOD_GPTQ };
+enum method { METHOD_NEAREST, METHOD_AWQ, METHOD_GPTQ };
 
 static const struct {
     const char *name;
@@ -28,8 +29,9 @@ static const struct {
     enum method method;
 } steps[] = {
     {"int8:weights", 8, METHOD_NEAREST}, {"int8:gptq", 8, METHOD_GPTQ}, {"int4", 4, METHOD_NEAREST},
-    {"int4:gptq", 4, METHOD_GPTQ},       {"int3", 3, METHOD_NEAREST},   {"int3:gptq", 3, METHOD_GPTQ},
-    {"int2", 2, METHOD_NEAREST},         {"int2:gptq", 2, METHOD_GPTQ},
+    {"int4:awq", 4, METHOD_AWQ},         {"int4:gptq", 4, METHOD_GPTQ}, {"int3", 3, METHOD_NEAREST},
+    {"int3:awq", 3, METHOD_AWQ},         {"int3:gptq", 3, METHOD_GPTQ}, {"int2", 2, METHOD_NEAREST},
+    {"int2:awq", 2, METHOD_AWQ},         {"int2:gptq", 2, METHOD_GPTQ},
 };
 
 /* Weights that are packed already: another node with the same gets the same. */
@@ -49,6 +51,7 @@ struct job {
     double damp;
     struct graph_node **nodes; /* with weights that can be changed, in the graph's order */
     size_t node_count, node_done;
+    float **scales;        /* [node_count] of AWQ: factors [columns] that its weights carry, or NULL */
     struct packed *packed; /* [node_count] */
     size_t packed_count;
     size_t fast, unpacked_each_run, stored;
@@ -77,40 +80,61 @@ static enum rc hessian_for(const struct job *q, const struct moments_layer *laye
     return rc;
 }
 
+/* Ranges by the mean squares of the inputs, which are those that were observed over `scales` (NULL: 1). */
+static enum rc round_by_importance(const struct job *q, const float *w, const struct weight_rows *r, size_t g,
+                                   const struct moments_layer *layer, const float *scales,
+                                   const struct group_format *f, struct group_quant *ret, struct err *err) {
+    size_t width = layer->rows.width;
+    float *importance = malloc((width + 1) * sizeof(*importance));
+    if (!importance) {
+        return err_memory(err);
+    }
+    for (size_t i = 0; i < width; i++) {
+        double mean = layer->products[g * width * width + i * (width + 1)] / (double)(layer->count + 1);
+        double s = scales ? (double)scales[i] : 1;
+        importance[i] = (float)(mean / (s * s));
+    }
+    enum rc rc = group_round(w, r->rows, r->columns, f, GROUP_LEAST, importance, q->job->threads, ret, err);
+    free(importance);
+    return rc;
+}
+
 /* Rounds the rows of one group of a convolution (or all) into `to`, which has room for all rows. */
 static enum rc round_rows(const struct job *q, const struct weight_rows *r, size_t g,
                           const struct moments_layer *layer, struct shared_hessian *shared,
-                          const struct group_quant *to, struct err *err) {
+                          const float *scales, const struct group_quant *to, struct err *err) {
     const float *w = r->values + g * r->rows * r->columns;
     const struct gptq_opts opts = {to->format, SWEEPS, q->job->threads};
     struct group_quant part;
     enum rc rc;
-    if (q->method == METHOD_NEAREST) {
-        rc = group_round(w, r->rows, r->columns, &to->format, GROUP_RANGE, NULL, q->job->threads, &part, err);
-    } else {
+    if (q->method == METHOD_GPTQ) {
         rc = hessian_for(q, layer, g, to->format.group, shared, err);
         rc = rc != RC_OK ? rc : gptq_round(w, r->rows, shared->hessian, &opts, &part, err);
+    } else if (q->method == METHOD_AWQ) {
+        rc = round_by_importance(q, w, r, g, layer, scales, &to->format, &part, err);
+    } else {
+        rc = group_round(w, r->rows, r->columns, &to->format, GROUP_RANGE, NULL, q->job->threads, &part, err);
     }
     if (rc != RC_OK) {
         return rc;
     }
-    size_t count = r->rows * r->columns, scales = r->rows * to->groups;
+    size_t count = r->rows * r->columns, groups = r->rows * to->groups;
     memcpy(to->codes + g * count, part.codes, count);
-    memcpy(to->scales + g * scales, part.scales, scales * sizeof(float));
-    memcpy(to->zeros + g * scales, part.zeros, scales);
+    memcpy(to->scales + g * groups, part.scales, groups * sizeof(float));
+    memcpy(to->zeros + g * groups, part.zeros, groups);
     group_quant_release(&part);
     return RC_OK;
 }
 
 static enum rc round_matrix(const struct job *q, const struct weight_rows *r, const struct group_format *f,
                             const struct moments_layer *layer, struct shared_hessian *shared,
-                            struct group_quant *ret, struct err *err) {
+                            const float *scales, struct group_quant *ret, struct err *err) {
     enum rc rc = group_quant_init(ret, f, r->groups * r->rows, r->columns, err);
     if (rc != RC_OK) {
         return rc;
     }
     for (size_t g = 0; g < r->groups && rc == RC_OK; g++) {
-        rc = round_rows(q, r, g, layer, shared, ret, err);
+        rc = round_rows(q, r, g, layer, shared, scales, ret, err);
     }
     if (rc != RC_OK) {
         group_quant_release(ret);
@@ -159,7 +183,8 @@ static enum rc emit(struct job *q, struct graph_node *n, const struct weights *w
 }
 
 static enum rc change(struct job *q, struct graph_node *n, const struct weights *w, const char *stored,
-                      const struct moments_layer *layer, struct shared_hessian *shared, struct err *err) {
+                      const struct moments_layer *layer, struct shared_hessian *shared, const float *scales,
+                      struct err *err) {
     struct weight_rows rows = {0};
     struct group_quant r = {0};
     enum rc rc = weight_rows_load(q->g, n, w, WEIGHT_ROWS_AS_STORED, &rows, err);
@@ -167,7 +192,7 @@ static enum rc change(struct job *q, struct graph_node *n, const struct weights 
         return rc;
     }
     struct group_format f = format_of(q, &rows, stored != NULL);
-    rc = round_matrix(q, &rows, &f, layer, shared, &r, err);
+    rc = round_matrix(q, &rows, &f, layer, shared, scales, &r, err);
     weight_rows_release(&rows);
     if (rc != RC_OK) {
         return err_prefix(err, "weights \"%.160s\"", w->value->name);
@@ -200,7 +225,7 @@ static const struct packed *packed_before(const struct job *q, const struct grap
 }
 
 static enum rc visit(struct job *q, struct graph_node *n, const struct moments_layer *layer,
-                     struct shared_hessian *shared, struct err *err) {
+                     struct shared_hessian *shared, const float *scales, struct err *err) {
     struct weights w = weights_of(q->g, n);
     if (w.kind == WEIGHTS_NONE) {
         return RC_OK; /* shared with a layer before: it reads the unpacked weights already */
@@ -208,7 +233,7 @@ static enum rc visit(struct job *q, struct graph_node *n, const struct moments_l
     const char *stored = nbits_obstacle(q->g, n, &w, q->format.bits);
     const struct packed *p = stored ? NULL : packed_before(q, n, &w);
     return p ? nbits_replace(q->g, n, &p->weights, q->compute, err)
-             : change(q, n, &w, stored, layer, shared, err);
+             : change(q, n, &w, stored, layer, shared, scales, err);
 }
 
 /* --- the step --- */
@@ -259,7 +284,8 @@ static enum rc find_nodes(struct job *q, struct err *err) {
     size_t count = graph_node_count(q->g);
     q->nodes = calloc(count + 1, sizeof(struct graph_node *));
     q->packed = calloc(count + 1, sizeof(*q->packed));
-    enum rc rc = q->nodes && q->packed ? RC_OK : err_memory(err);
+    q->scales = calloc(count + 1, sizeof(float *));
+    enum rc rc = q->nodes && q->packed && q->scales ? RC_OK : err_memory(err);
     for (struct graph_node *n = graph_first(q->g); n && rc == RC_OK; n = n->next) {
         rc = look_at(q, n, err);
     }
@@ -277,7 +303,7 @@ static enum rc change_slice(struct job *q, struct err *err) {
     struct shared_hessian shared = {0};
     double total = (double)q->node_count;
     enum rc rc = RC_OK;
-    if (q->method == METHOD_GPTQ) {
+    if (q->method == METHOD_GPTQ || q->method == METHOD_AWQ) {
         count = moments_fit(q->g, nodes, count, SLICE_BYTES);
         double from = (double)q->node_done / total, to = (double)(q->node_done + count) / total;
         const struct moments_opts opts = {
@@ -285,8 +311,13 @@ static enum rc change_slice(struct job *q, struct err *err) {
             .max_rows = ROWS_MAX};
         rc = moments_run(q->job, nodes, count, &opts, &m, err);
     }
+    if (rc == RC_OK && q->method == METHOD_AWQ) {
+        rc =
+            awq_rescale(q->job, q->nodes + q->node_done, count, m, &q->format, q->scales + q->node_done, err);
+    }
     for (size_t i = 0; i < count && rc == RC_OK; i++) {
-        rc = visit(q, q->nodes[q->node_done + i], m ? moments_at(m, i) : NULL, &shared, err);
+        rc = visit(q, q->nodes[q->node_done + i], m ? moments_at(m, i) : NULL, &shared,
+                   q->scales[q->node_done + i], err);
         compress_progress(q->job, (double)(q->node_done + i + 1) / total, "rounding weights");
     }
     q->node_done += count;
@@ -355,6 +386,10 @@ enum rc weight_only_compress(struct compress_job *job, const struct recipe_step 
         rc = change_slice(&q, err);
     }
     rc = rc != RC_OK ? rc : finish(&q, err);
+    for (size_t i = 0; q.scales && i < q.node_count; i++) {
+        free(q.scales[i]);
+    }
+    free(q.scales);
     free(q.nodes);
     free(q.packed);
     return rc;

@@ -147,6 +147,11 @@ static const struct option_desc gptq_options[] = {WEIGHTS_COMPUTE, WEIGHTS_DAMP,
         .name = step, .families = FAMILY_ONNX, .summary = text, .options = weights_options,                  \
         .n_options = ARRAY_SIZE(weights_options), .place = PLACE_PRECISION                                   \
     }
+#define WEIGHTS_AWQ(step, text)                                                                              \
+    {                                                                                                        \
+        .name = step, .families = FAMILY_ONNX, .summary = text, .options = weights_options,                  \
+        .n_options = ARRAY_SIZE(weights_options), .needs = NEEDS_CALIBRATION, .place = PLACE_PRECISION       \
+    }
 #define WEIGHTS_GPTQ(step, text)                                                                             \
     {                                                                                                        \
         .name = step, .families = FAMILY_ONNX, .summary = text, .options = gptq_options,                     \
@@ -301,10 +306,16 @@ static const struct compressor_desc descriptors[] = {
     WEIGHTS_NEAREST("int8:weights", "8-bit weights in groups; activations stay as they are between layers"),
     WEIGHTS_GPTQ("int8:gptq", "the same, rounded so that outputs change least: hardly ever needed at 8 bits"),
     WEIGHTS_NEAREST("int4", "4-bit weights in groups; activations stay as they are between layers"),
+    WEIGHTS_AWQ("int4:awq",
+                "4-bit weights, finer where the inputs are large: scales moved to the layer before"),
     WEIGHTS_GPTQ("int4:gptq", "4-bit weights, rounded so that outputs change least on the calibration set"),
     WEIGHTS_NEAREST("int3", "3-bit weights, for storage: unpacked when the model is loaded"),
+    WEIGHTS_AWQ("int3:awq",
+                "3-bit weights, finer where the inputs are large: scales moved to the layer before"),
     WEIGHTS_GPTQ("int3:gptq", "3-bit weights for storage, rounded so that outputs change least"),
     WEIGHTS_NEAREST("int2", "2-bit weights in groups: few models survive it"),
+    WEIGHTS_AWQ("int2:awq",
+                "2-bit weights, finer where the inputs are large: scales moved to the layer before"),
     WEIGHTS_GPTQ("int2:gptq",
                  "2-bit weights, rounded so that outputs change least: for models with much to spare"),
     {.name = "mixed",
