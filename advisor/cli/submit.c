@@ -100,7 +100,7 @@ int verb_submit(int argc, char **argv) {
          .kind = OPTION_TEXT,
          .argument = "NAME",
          .value = &o.request.preset,
-         .help = "levels to try: quick, standard (default) or thorough"},
+         .help = "levels to try: quick (6), standard (15, the default) or thorough (40); see pare recipes"},
         {.name = "recipe",
          .letter = 'r',
          .kind = OPTION_LIST,
