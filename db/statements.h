@@ -59,6 +59,7 @@
     X(DATASET_EXAMPLES, "UPDATE datasets SET examples = ?2 WHERE id = ?1")                                   \
     X(DATASET_USES, "SELECT count(*) FROM studies WHERE dataset = ?1 OR calibration = ?1")                   \
     X(DATASET_DELETE, "DELETE FROM datasets WHERE id = ?1")                                                  \
+    X(TARGET_SET_SEEN, "UPDATE targets SET last_seen_ms = ?2 WHERE id = ?1")                                 \
     X(MACHINE_TYPE_ADD, "INSERT INTO machine_types (id, name, fingerprint_json, instance_type, created_ms) " \
                         "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO NOTHING")                           \
     X(MACHINE_TYPE_GET, MACHINE_TYPE_SELECT "WHERE m.id = ?1")                                               \
@@ -144,6 +145,7 @@
                     "ORDER BY rowid")                                                                        \
     X(STUDY_START, "UPDATE studies SET state = 'running' WHERE id = ?1 AND state = 'queued'")                \
     X(STUDY_PLAN, "UPDATE studies SET plan_json = ?2 WHERE id = ?1 AND state IN ('queued', 'running')")      \
+    X(STUDY_PLAN_MORE, "UPDATE studies SET plan_json = ?2 WHERE id = ?1 AND plan_json IS NOT NULL")          \
     X(STUDY_PROGRESS,                                                                                        \
       "UPDATE studies SET done = ?2, total = ?3 WHERE id = ?1 AND (done <> ?2 OR total <> ?3)")              \
     X(STUDY_END, "UPDATE studies SET state = ?2, recommendation = ?3, error_code = ?4, error_text = ?5, "    \
@@ -176,6 +178,9 @@
     X(JOB_CLAIM, "UPDATE jobs SET state = 'running', token = token + 1, target = ?2, "                       \
                  "lease_until_ms = ?3, fraction = 0, text = NULL, error_code = NULL, error_text = NULL "     \
                  "WHERE id = ?1 AND state = 'queued'")                                                       \
+    X(JOB_TAKE, "UPDATE jobs SET state = 'running', token = token + 1, target = ?2, "                        \
+                "lease_until_ms = ?3, fraction = 0, text = NULL, error_code = NULL, error_text = NULL "      \
+                "WHERE id = ?1 AND (state = 'queued' OR (state = 'running' AND target = ?2))")               \
     X(JOB_HEARTBEAT, "UPDATE jobs SET lease_until_ms = ?3, fraction = ?4, text = ?5 "                        \
                      "WHERE id = ?1 AND token = ?2 AND state = 'running'")                                   \
     X(JOB_FINISH, "UPDATE jobs SET state = 'done', fraction = 1, result_json = ?3, lease_until_ms = NULL, "  \
@@ -222,6 +227,12 @@
                           "more_rejected_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                             \
     X(RECOMMENDATION_GET, "SELECT id, study, request_json, answer_json, created_ms, more_rejected_json "     \
                           "FROM recommendations WHERE id = ?1")                                              \
+    X(BUNDLE_ADD, "INSERT INTO bundles (id, study, public_key, bundle_json, created_ms) "                    \
+                  "VALUES (?1, ?2, ?3, ?4, ?5)")                                                             \
+    X(BUNDLE_GET, "SELECT id, study, public_key, bundle_json, results_sha256, answer_json, imported_ms "     \
+                  "FROM bundles WHERE id = ?1")                                                              \
+    X(BUNDLE_IMPORTED, "UPDATE bundles SET results_sha256 = ?2, answer_json = ?3, imported_ms = ?4 "         \
+                       "WHERE id = ?1 AND results_sha256 IS NULL")                                           \
     X(GATE_ADD, "INSERT INTO gates (name, created_ms) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING")        \
     X(GATES_LIST,                                                                                            \
       "SELECT g.name, (SELECT verdict FROM gate_runs WHERE gate = g.name ORDER BY rowid DESC LIMIT 1), "     \

@@ -119,6 +119,15 @@ enum rc store_job_claim(struct store_tx *tx, const char *target, int64_t lease_m
     return rc;
 }
 
+enum rc store_job_take(struct store_tx *tx, const char *id, const char *target, int64_t lease_ms,
+                       struct store_job *ret, bool *taken, struct err *err) {
+    int64_t changed = 0;
+    enum rc rc = sql_run(tx, SQL_JOB_TAKE, ARGS(TEXT(id), TEXT(target), INT(store_tx_now_ms(tx) + lease_ms)),
+                         &changed, err);
+    *taken = changed > 0;
+    return rc == RC_OK ? store_job_get(tx, id, ret, err) : rc;
+}
+
 static enum rc stale(const struct store_job *j, int64_t token, struct err *err) {
     return err_set(err, RC_CONFLICT, "the lease of job %s is lost (token %lld, state %s): drop this work",
                    j->id, (long long)token, j->state);

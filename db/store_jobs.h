@@ -52,6 +52,10 @@ MUST_USE enum rc store_job_waits(struct store_tx *tx, const char *target, bool *
 /* The next job for `target`, running under a lease of lease_ms. *found is false when there is none. */
 MUST_USE enum rc store_job_claim(struct store_tx *tx, const char *target, int64_t lease_ms,
                                  struct store_job *ret, bool *found, struct err *err);
+/* This job and no other, for a target that has done it already (results that were imported). *taken is false
+ * when somebody else runs it. */
+MUST_USE enum rc store_job_take(struct store_tx *tx, const char *id, const char *target, int64_t lease_ms,
+                                struct store_job *ret, bool *taken, struct err *err);
 /* Extends the lease. *cancel: nobody wants the work any more, stop it. RC_CONFLICT: stale. */
 MUST_USE enum rc store_job_heartbeat(struct store_tx *tx, const char *id, int64_t token, int64_t lease_ms,
                                      double fraction, const char *text, bool *cancel, struct err *err);

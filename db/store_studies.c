@@ -73,6 +73,10 @@ enum rc store_study_plan(struct store_tx *tx, const char *id, const char *plan_j
     return sql_run(tx, SQL_STUDY_PLAN, ARGS(TEXT(id), TEXT(plan_json)), NULL, err);
 }
 
+enum rc store_study_plan_more(struct store_tx *tx, const char *id, const char *plan_json, struct err *err) {
+    return sql_run(tx, SQL_STUDY_PLAN_MORE, ARGS(TEXT(id), TEXT(plan_json)), NULL, err);
+}
+
 enum rc store_study_progress(struct store_tx *tx, const char *id, int64_t done, int64_t total,
                              struct err *err) {
     return sql_run(tx, SQL_STUDY_PROGRESS, ARGS(TEXT(id), INT(done), INT(total)), NULL, err);

@@ -31,6 +31,9 @@ MUST_USE enum rc store_studies_open(struct store_tx *tx, struct store_study **re
 MUST_USE enum rc store_study_start(struct store_tx *tx, const char *id, struct err *err);
 MUST_USE enum rc store_study_plan(struct store_tx *tx, const char *id, const char *plan_json,
                                   struct err *err);
+/* Replaces the plan of a study that has one, also when it has ended: what was imported belongs to it. */
+MUST_USE enum rc store_study_plan_more(struct store_tx *tx, const char *id, const char *plan_json,
+                                       struct err *err);
 MUST_USE enum rc store_study_progress(struct store_tx *tx, const char *id, int64_t done, int64_t total,
                                       struct err *err);
 /* Ends an open study: done with its recommendation, failed with a code and text, or cancelled. RC_CONFLICT if

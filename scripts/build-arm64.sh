@@ -32,8 +32,7 @@ locate() {
 
 rm -rf "$kit"
 mkdir -p "$kit/bin" "$kit/lib"
-programs=(pare-worker)
-for program in "${programs[@]}"; do
+for program in pare-worker pare-runner; do
   aarch64-linux-gnu-strip -o "$kit/bin/$program" "$out/build/bin/$program"
 done
 queue=("$kit"/bin/*)

@@ -18,6 +18,8 @@
     X("show", verb_show, "everything stored about an id")                                                    \
     X("compare", verb_compare, "configurations side by side, tested in pairs")                               \
     X("export", verb_export, "write a compressed model to a file")                                           \
+    X("bundle", verb_bundle, "pack a study's work for a machine that cannot reach the service")              \
+    X("import", verb_import, "take back what such a machine measured")                                       \
     X("targets", verb_targets, "the machines with an agent, and what they cost")                             \
     X("recipes", verb_recipes, "the levels of each preset, and what the registered machines make of them")   \
     X("size", verb_size, "what a model file holds and what each level would leave")                          \

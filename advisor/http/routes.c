@@ -29,6 +29,8 @@ static const struct route routes[] = {
     {METHOD_GET, "/v1/studies/{id}", handle_study_get, ROLES_USER, 0, 0},
     {METHOD_DELETE, "/v1/studies/{id}", handle_study_cancel, ROLES_USER, 0, 0},
     {METHOD_GET, "/v1/studies/{id}/events", handle_study_events, ROLES_USER, 0, 0},
+    {METHOD_POST, "/v1/studies/{id}/bundles", handle_bundle_post, ROLES_USER, 0, KIB(64)},
+    {METHOD_POST, "/v1/imports", handle_import_post, ROLES_USER, 0, KIB(4)},
     {METHOD_GET, "/v1/variants/{id}", handle_variant_get, ROLES_USER, 0, 0},
     {METHOD_GET, "/v1/variants/{id}/artifact", handle_variant_artifact, ROLES_USER, 0, 0},
     {METHOD_GET, "/v1/profiles/{id}", handle_profile_get, ROLES_USER, 0, 0},

@@ -162,7 +162,7 @@ static enum rc make_spec(struct store_tx *tx, const struct side *model, const st
     json_t *dataset = NULL, *limits = NULL;
     enum rc rc = work_dataset_json(tx, d, json_pack("{s:s}", "take", "all"), &dataset, err);
     if (rc == RC_OK) {
-        rc = work_limits_json(tx, NULL, &limits, err);
+        rc = work_limits_json(tx, NULL, NULL, &limits, err);
     }
     if (rc == RC_OK) {
         rc = stored_give(json_pack("{s:s, s:o, s:o, s:O, s:o, s:o, s:O}", "kind", "compare", "model",

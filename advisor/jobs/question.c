@@ -71,7 +71,8 @@ static enum rc target_on(struct gathering *g, const char *machine_type, bool *re
 static enum rc wanted_machine(struct gathering *g, const char *id, bool *ret, struct err *err) {
     const json_t *planned = json_object_get(g->plan, "machine_types");
     bool named = json_array_size(g->scope->machine_types) == 0 || listed(g->scope->machine_types, id);
-    bool in_plan = json_array_size(planned) == 0 || listed(planned, id);
+    bool in_plan = json_array_size(planned) == 0 || listed(planned, id) ||
+                   listed(json_object_get(g->plan, "imported"), id);
     enum rc rc = target_on(g, id, ret, err);
     *ret = *ret && named && in_plan;
     return rc;

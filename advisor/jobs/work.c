@@ -29,14 +29,17 @@ static const struct effort {
     int64_t time_limit_s, min_samples;
 } EFFORTS[] = {{"quick", 3, 500}, {"standard", 5, 1500}, {"thorough", 30, 8000}};
 
-static const struct effort *effort_of(const struct work_study *s) {
+static struct effort effort_of(const struct work_study *s) {
     const char *preset = json_string_value(json_object_get(s->request, "preset"));
+    struct effort effort = EFFORTS[1];
     for (size_t i = 0; preset && i < sizeof(EFFORTS) / sizeof(*EFFORTS); i++) {
         if (strcmp(preset, EFFORTS[i].preset) == 0) {
-            return &EFFORTS[i];
+            effort = EFFORTS[i];
         }
     }
-    return &EFFORTS[1];
+    effort.time_limit_s = s->time_limit_s > 0 ? s->time_limit_s : effort.time_limit_s;
+    effort.min_samples = s->min_samples > 0 ? s->min_samples : effort.min_samples;
+    return effort;
 }
 
 enum rc work_study_load(struct store_tx *tx, const char *id, struct work_study *ret, struct err *err) {
@@ -149,24 +152,37 @@ static enum rc calibration_json(struct store_tx *tx, const struct work_study *s,
     return work_dataset_json(tx, s->calibration.id ? &s->calibration : &s->dataset, split, ret, err);
 }
 
-static double memory_of(const struct store_machine_type *m) {
-    json_t *fingerprint = stored_json(m->fingerprint_json);
+static double memory_of(const char *fingerprint_json) {
+    json_t *fingerprint = stored_json(fingerprint_json);
     double bytes = json_number_value(json_object_get(fingerprint, "memory_bytes"));
     json_decref(fingerprint);
     return bytes;
 }
 
-enum rc work_limits_json(struct store_tx *tx, const json_t *threads, json_t **ret, struct err *err) {
-    struct store_machine_type *types;
+/* The memory of the smallest machine that may claim the job: one of `machine_type`, or any (NULL) that was
+ * ever heard of (results that were imported stand for machines that claim nothing). 0 = not known. */
+static enum rc least_memory(struct store_tx *tx, const char *machine_type, double *ret, struct err *err) {
+    struct store_target *targets;
     size_t n;
-    enum rc rc = store_machine_types_list(tx, &types, &n, err);
+    enum rc rc = store_targets_list(tx, &targets, &n, err);
+    *ret = 0;
+    for (size_t i = 0; rc == RC_OK && i < n; i++) {
+        const struct store_target *t = &targets[i];
+        if (machine_type ? strcmp(t->machine_type, machine_type) == 0 : t->last_seen_ms > 0) {
+            double bytes = memory_of(t->fingerprint_json);
+            *ret = *ret == 0 || (bytes > 0 && bytes < *ret) ? bytes : *ret;
+        }
+    }
+    return rc;
+}
+
+/* Memory: three quarters of that. */
+enum rc work_limits_json(struct store_tx *tx, const json_t *threads, const char *machine_type, json_t **ret,
+                         struct err *err) {
+    double least = 0;
+    enum rc rc = least_memory(tx, machine_type, &least, err);
     if (rc != RC_OK) {
         return rc;
-    }
-    double least = 0;
-    for (size_t i = 0; i < n; i++) {
-        double bytes = memory_of(&types[i]);
-        least = least == 0 || (bytes > 0 && bytes < least) ? bytes : least;
     }
     int64_t limit = least > 0 ? (int64_t)(least * 0.75) : (int64_t)DEFAULT_MEMORY_MIB << 20;
     json_t *json = json_pack("{s:I, s:i, s:I}", "memory_bytes", (json_int_t)limit, "cpu_s", (int)CPU_LIMIT_S,
@@ -298,8 +314,7 @@ enum rc work_profile_id(struct store_tx *tx, const struct work_study *s, const c
     return stored_id("prof",
                      json_pack("{s:i, s:s, s:s, s:I, s:o, s:o*}", "version", (int)WORK_VERSION,
                                "configuration", configuration, "dataset", s->dataset.id, "min_samples",
-                               (json_int_t)effort_of(s)->min_samples, "runtime", version, "scenarios",
-                               beyond),
+                               (json_int_t)effort_of(s).min_samples, "runtime", version, "scenarios", beyond),
                      id, err);
 }
 
@@ -388,7 +403,7 @@ static enum rc add_job(struct store_tx *tx, const struct work_study *s, const st
     j.id = id;
     j.priority = w->priority;
     json_t *limits = NULL;
-    enum rc rc = work_limits_json(tx, json_object_get(s->request, "threads"), &limits, err);
+    enum rc rc = work_limits_json(tx, json_object_get(s->request, "threads"), w->machine_type, &limits, err);
     if (rc == RC_OK) {
         json_object_set_new(w->spec, "limits", limits);
         json_object_set_new(w->spec, "kind", json_string(w->kind));
@@ -494,20 +509,12 @@ enum rc work_add_evaluate(struct store_tx *tx, const struct work_study *s, const
     return add_job(tx, s, &w, ret, err);
 }
 
-enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
-                         const struct store_configuration *c, struct store_job *ret, struct err *err) {
+/* The spec without "runtime", "limits" and "kind". */
+static enum rc profile_json(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
+                            json_t **ret, struct err *err) {
     json_t *model = NULL, *dataset = NULL, *beyond = NULL;
-    char key[WORK_KEY_SIZE], id[IDENT_SIZE], label[WORK_LABEL_SIZE], server[STUDY_SCENARIO_SIZE];
-    const struct effort *effort = effort_of(s);
-    struct limits l;
-    enum rc rc = work_profile_id(tx, s, c->id, c->machine_type, id, err);
-    if (rc == RC_OK) {
-        rc = limits_read(s->request, &l, err);
-    }
-    if (rc == RC_OK) {
-        study_scenarios_server(&l, server);
-        rc = scenarios_beyond(s, &beyond, err);
-    }
+    const struct effort effort = effort_of(s);
+    enum rc rc = scenarios_beyond(s, &beyond, err);
     if (rc == RC_OK) {
         rc = variant_json(tx, s, v, &model, err);
     }
@@ -519,21 +526,54 @@ enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const 
         json_decref(beyond);
         return rc;
     }
+    json_t *spec = json_pack("{s:o, s:o, s:I, s:I}", "model", model, "dataset", dataset, "time_limit_s",
+                             (json_int_t)effort.time_limit_s, "min_samples", (json_int_t)effort.min_samples);
+    if (spec && s->family == FAMILY_GGUF) {
+        json_object_set_new(spec, "generate", json_integer(GGUF_GENERATE_TOKENS));
+    }
+    if (spec && beyond) {
+        json_object_update(spec, beyond);
+    }
+    json_decref(beyond);
+    return stored_give(spec, ret, err);
+}
+
+enum rc work_profile_spec(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
+                          const char *machine_type, json_t **ret, struct err *err) {
+    json_t *spec = NULL, *limits = NULL;
+    enum rc rc = profile_json(tx, s, v, &spec, err);
+    if (rc == RC_OK && (rc = work_limits_json(tx, json_object_get(s->request, "threads"), machine_type,
+                                              &limits, err)) != RC_OK) {
+        json_decref(spec);
+        return rc;
+    }
+    if (rc == RC_OK) {
+        json_object_set_new(spec, "limits", limits);
+        json_object_set_new(spec, "kind", json_string("profile"));
+        *ret = spec;
+    }
+    return rc;
+}
+
+enum rc work_add_profile(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
+                         const struct store_configuration *c, struct store_job *ret, struct err *err) {
+    json_t *spec = NULL;
+    char key[WORK_KEY_SIZE], id[IDENT_SIZE], label[WORK_LABEL_SIZE], server[STUDY_SCENARIO_SIZE];
+    struct limits l;
+    enum rc rc = work_profile_id(tx, s, c->id, c->machine_type, id, err);
+    if (rc != RC_OK || (rc = limits_read(s->request, &l, err)) != RC_OK ||
+        (rc = profile_json(tx, s, v, &spec, err)) != RC_OK) {
+        return rc;
+    }
+    study_scenarios_server(&l, server);
+    json_object_set_new(spec, "runtime",
+                        json_pack("{s:I, s:I, s:I}", "instances", (json_int_t)c->instances, "threads",
+                                  (json_int_t)c->threads, "batch", (json_int_t)c->batch));
     work_key("profile", id, key);
     work_label(v->recipe, &(struct work_runtime){c->instances, c->threads, c->batch}, label);
     struct new_job w = {.kind = "profile", .key = key, .label = label, .machine_type = c->machine_type};
     w.priority = PRIORITY_PROFILE;
-    w.spec = json_pack("{s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:I}", "model", model, "dataset", dataset,
-                       "runtime", "instances", (json_int_t)c->instances, "threads", (json_int_t)c->threads,
-                       "batch", (json_int_t)c->batch, "time_limit_s", (json_int_t)effort->time_limit_s,
-                       "min_samples", (json_int_t)effort->min_samples);
-    if (s->family == FAMILY_GGUF) {
-        json_object_set_new(w.spec, "generate", json_integer(GGUF_GENERATE_TOKENS));
-    }
-    if (beyond) {
-        json_object_update(w.spec, beyond);
-        json_decref(beyond);
-    }
+    w.spec = spec;
     w.subject = json_pack("{s:s, s:s, s:s, s:s}", "variant", v->id, "configuration", c->id, "profile", id,
                           "server", server);
     return add_job(tx, s, &w, ret, err);

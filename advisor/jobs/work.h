@@ -20,13 +20,15 @@
  * plan_json:
  *   {"inspect": {...}, "recipes": [canonical, act chosen], "machine_types": [ids], "batches": [1, 8],
  *    "split": eval split, "calibration_split": split | null, "reference": "none" | "variants" | "all",
- * "notes": [texts], and what advisor/jobs/contenders.h says} */
+ * "notes": [texts], "imported": [machine types whose results came in bundles], and what
+ * advisor/jobs/contenders.h says} */
 struct work_study {
     struct store_study row;
     enum model_family family;
     struct store_model model;
     struct store_dataset dataset, calibration; /* calibration.id NULL: split from the dataset */
     json_t *request, *plan;                    /* owned */
+    int64_t time_limit_s, min_samples;         /* of a profile; 0 = as the preset says */
 };
 
 MUST_USE enum rc work_study_load(struct store_tx *tx, const char *id, struct work_study *ret,
@@ -66,6 +68,11 @@ MUST_USE enum rc work_add_profile(struct store_tx *tx, const struct work_study *
                                   const struct store_variant *v, const struct store_configuration *c,
                                   struct store_job *ret, struct err *err);
 
+/* What a profile of the variant is, whatever the machine: the job without "runtime". A new reference. */
+MUST_USE enum rc work_profile_spec(struct store_tx *tx, const struct work_study *s,
+                                   const struct store_variant *v, const char *machine_type, json_t **ret,
+                                   struct err *err);
+
 /* Keys of jobs: kind ":" and the id of what the job makes. `key` has room for WORK_KEY_SIZE. */
 enum { WORK_KEY_SIZE = IDENT_SIZE + 16 };
 void work_key(const char *kind, const char *product, char key[WORK_KEY_SIZE]);
@@ -81,4 +88,6 @@ void work_label(const char *recipe, const struct work_runtime *r, char label[WOR
 json_t *work_files_json(const struct store_file *files, size_t n);
 MUST_USE enum rc work_dataset_json(struct store_tx *tx, const struct store_dataset *d, json_t *split,
                                    json_t **ret, struct err *err);
-MUST_USE enum rc work_limits_json(struct store_tx *tx, const json_t *threads, json_t **ret, struct err *err);
+/* `machine_type`: of the machines that may claim the job; NULL for any. */
+MUST_USE enum rc work_limits_json(struct store_tx *tx, const json_t *threads, const char *machine_type,
+                                  json_t **ret, struct err *err);

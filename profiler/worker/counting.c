@@ -11,7 +11,7 @@ enum { DEFAULT_RUNS = 50, MAX_RUNS = 1000000, WARMUP_RUNS = 10 };
 static const uint64_t WARMUP_NS = (uint64_t)10 * 1000 * 1000 * 1000;
 
 bool counting_wanted(const json_t *job) {
-    return json_is_object(json_object_get(job, "count"));
+    return json_is_array(json_object_get(json_object_get(job, "count"), "events"));
 }
 
 enum rc counting_prepare(struct worker_job *job, struct err *err) {

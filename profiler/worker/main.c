@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/base/buf.h"
+#include "core/base/loaded.h"
 #include "profiler/worker/calibrate.h"
 #include "profiler/worker/counters.h"
 #include "profiler/worker/counting.h"
@@ -39,7 +40,7 @@ static const char USAGE[] =
     "JSON\n"
     "       pare-worker --self-test-sandbox                      try to break out, and tell what was "
     "blocked\n"
-    "       pare-worker --version\n"
+    "       pare-worker --version | --libraries\n"
     "Example: pare-worker --probe\n";
 
 /* Returns -1 to go on, or the exit code. */
@@ -57,6 +58,9 @@ static int read_arguments(int argc, char **argv, struct arguments *ret) {
             ret->require = false;
         } else if (strcmp(argv[i], "--version") == 0) {
             printf("pare-worker %s\n", PARE_VERSION);
+            return 0;
+        } else if (strcmp(argv[i], "--libraries") == 0) {
+            loaded_print();
             return 0;
         } else if (strcmp(argv[i], "--help") == 0) {
             fputs(USAGE, stdout);
