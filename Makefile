@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 BUILD := build$(if $(filter-out release,$(PRESET)),/$(PRESET))
 
-.PHONY: bench-% coverage fuzz help build demo demo-llm test test-sanitizers run install clean packages packages-test format lint
+.PHONY: bench-% coverage fuzz help build demo demo-llm test test-sanitizers test-arm run install clean packages packages-test format lint
 
 help:
 	@echo "make demo       install what is missing, build, and find the cheapest way to serve a Fashion-MNIST ResNet"
@@ -11,7 +11,8 @@ help:
 	@echo "make test       install what is missing, build, run every test"
 	@echo "make build      build/bin/pare and build/bin/pare-worker"
 	@echo "make run        serve on http://127.0.0.1:7878 with a local agent; data in ./demo-data"
-	@echo "make install    both programs, their libraries and a systemd unit (PREFIX=/usr/local)"
+	@echo "make test-arm   cross-build for arm64 and measure on an emulated board, by way of a bundle"
+	@echo "make install    the programs, their libraries and a systemd unit (PREFIX=/usr/local)"
 	@echo "make bench-NAME a benchmark of tests/bench: compress, accuracy, gguf, decide, ...; make fuzz runs the fuzz targets"
 
 packages:
@@ -42,6 +43,9 @@ test-sanitizers: packages-test
 # What the tests reach, line by line: build/coverage/report/index.html.
 coverage: packages-test
 	@bash scripts/coverage.sh
+
+test-arm: packages-test build
+	@ctest --test-dir build --output-on-failure -L arm
 
 run: build
 	build/bin/pare serve --data demo-data
