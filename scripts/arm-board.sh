@@ -28,6 +28,7 @@ mount -t sysfs none /sys
 mount -t devtmpfs none /dev
 mount -t tmpfs none /tmp
 echo 1 >/proc/sys/kernel/perf_event_paranoid
+echo 0 >/proc/sys/kernel/randomize_va_space # where memory lies changes how a copy of it is done, by some hundred instructions
 stty -onlcr
 cd /job
 echo '-- board --'
