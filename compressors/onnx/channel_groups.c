@@ -362,25 +362,28 @@ static enum rc make_families(struct coupling *k, const struct sorting *classes, 
     return RC_OK;
 }
 
-static enum rc find_units(struct coupling *k, struct err *err) {
+static enum rc rank_classes(struct coupling *k, uint32_t *start, struct sorting *classes, bool *contracted,
+                            struct err *err) {
     struct channel_groups *c = k->groups;
-    size_t atoms = c->atom_count + 1;
+    size_t count = sort_atoms(k, start, classes);
+    for (size_t i = 0; i < count; i++) {
+        classes[i].signature = signature_of(c, &classes[i]);
+    }
+    qsort(classes, count, sizeof(*classes), by_signature);
+    memset(c->unit_of, 0xff, (c->atom_count + 1) * sizeof(*c->unit_of));
+    for (size_t i = 0; i < c->contraction_count; i++) {
+        contracted[c->contractions[i].axis] = true;
+    }
+    return make_families(k, classes, count, contracted, err);
+}
+
+static enum rc find_units(struct coupling *k, struct err *err) {
+    size_t atoms = k->groups->atom_count + 1;
     uint32_t *start = malloc(atoms * sizeof(*start));
     struct sorting *classes = malloc(atoms * sizeof(*classes));
-    bool *contracted = calloc(c->axis_count + 1, sizeof(*contracted));
-    enum rc rc = start && classes && contracted ? RC_OK : err_memory(err);
-    if (rc == RC_OK) {
-        size_t count = sort_atoms(k, start, classes);
-        for (size_t i = 0; i < count; i++) {
-            classes[i].signature = signature_of(c, &classes[i]);
-        }
-        qsort(classes, count, sizeof(*classes), by_signature);
-        memset(c->unit_of, 0xff, atoms * sizeof(*c->unit_of));
-        for (size_t i = 0; i < c->contraction_count; i++) {
-            contracted[c->contractions[i].axis] = true;
-        }
-        rc = make_families(k, classes, count, contracted, err);
-    }
+    bool *contracted = calloc(k->groups->axis_count + 1, sizeof(*contracted));
+    bool fine = start && classes && contracted;
+    enum rc rc = fine ? rank_classes(k, start, classes, contracted, err) : err_memory(err);
     free(start);
     free(classes);
     free(contracted);

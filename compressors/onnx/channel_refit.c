@@ -240,7 +240,7 @@ static enum rc write_bias(const struct fit *f, const double *row, struct err *er
         bias = calloc(f->layer.outputs + 1, sizeof(*bias));
         rc = bias ? RC_OK : err_memory(err);
     }
-    for (size_t o = 0; rc == RC_OK && o < f->layer.outputs; o++) {
+    for (size_t o = 0; rc == RC_OK && bias && o < f->layer.outputs; o++) {
         bias[o] = (float)((double)bias[o] + row[o]);
     }
     rc = rc != RC_OK ? rc
