@@ -4,10 +4,9 @@
 #include <string.h>
 
 #include "compressors/onnx/int8_smooth.h"
+#include "compressors/onnx/mixed_four.h"
 #include "compressors/onnx/mixed_macs.h"
 #include "compressors/onnx/passes.h"
-#include "compressors/onnx/weight_only.h"
-#include "core/recipes/recipe.h"
 
 /* --- building --- */
 
@@ -44,36 +43,6 @@ static enum rc write_int8(const struct mixed_model *m, const enum mixed_width *w
     return rc;
 }
 
-/* Who gets 4 bits. */
-struct chosen {
-    const struct mixed_model *m;
-    const enum mixed_width *widths; /* NULL: all */
-};
-
-static bool gets_int4(const void *user, const char *weights) {
-    const struct chosen *c = user;
-    for (size_t i = 0; c->widths && i < c->m->count; i++) {
-        if (strcmp(c->m->layers[i].weights, weights) == 0) {
-            return c->widths[i] == MIXED_INT4;
-        }
-    }
-    return !c->widths;
-}
-
-static enum rc write_int4(const struct mixed_model *m, const enum mixed_width *widths, struct graph *g,
-                          struct record *record, struct err *err) {
-    const struct chosen chosen = {m, widths};
-    struct compress_job job = *m->job;
-    struct recipe recipe;
-    job.graph = g;
-    job.record = record;
-    job.on_progress = NULL;
-    job.wanted = gets_int4;
-    job.wanted_user = &chosen;
-    enum rc rc = recipe_parse("int4:compute=float", FAMILY_ONNX, &recipe, err);
-    return rc != RC_OK ? rc : weight_only_compress(&job, &recipe.steps[0], err);
-}
-
 enum rc mixed_model_build(const struct mixed_model *m, const enum mixed_width *widths, struct record *record,
                           struct graph **ret, struct err *err) {
     struct graph *g = NULL;
@@ -82,7 +51,7 @@ enum rc mixed_model_build(const struct mixed_model *m, const enum mixed_width *w
         rc = write_int8(m, widths, g, record, err);
     }
     if (rc == RC_OK && has_width(m, widths, MIXED_INT4)) {
-        rc = write_int4(m, widths, g, record, err);
+        rc = mixed_four_write(m, widths, g, record, err);
     }
     rc = rc != RC_OK ? rc : pass_remove_dead(g, NULL, err);
     if (rc != RC_OK) {
@@ -116,20 +85,16 @@ static bool is_listed(const struct record *r, const char *name) {
     return false;
 }
 
-/* Tries `width` on everything: what it changed may have it. A technique that finds nothing is no error. */
-static enum rc try_width(const struct mixed_model *m, enum mixed_width width, struct record *tried,
-                         struct err *err) {
+/* Tries 8 bits on everything: what that changed may have them. */
+static enum rc try_int8(const struct mixed_model *m, struct record *tried, struct err *err) {
     struct graph *g = NULL;
     struct int8_ban none = {0};
     size_t count;
     enum rc rc = copy_plain(m, &g, err);
-    if (rc == RC_OK) {
-        rc = width == MIXED_INT8 ? int8_static_write(g, m->ranges, &m->int8, &none, tried, NULL, &count, err)
-                                 : write_int4(m, NULL, g, tried, err);
-    }
+    rc = rc != RC_OK ? rc : int8_static_write(g, m->ranges, &m->int8, &none, tried, NULL, &count, err);
     int8_ban_release(&none);
     graph_free(g);
-    return rc == RC_UNSUPPORTED ? RC_OK : rc;
+    return rc;
 }
 
 static enum rc add_layer(struct mixed_model *m, const struct graph_value *v, const struct record *int8,
@@ -148,9 +113,7 @@ static enum rc add_layer(struct mixed_model *m, const struct graph_value *v, con
     layer->elements = (double)elements;
     layer->offered[MIXED_FP32] = true;
     layer->offered[MIXED_INT8] = is_listed(int8, v->name);
-    /* Convolutions could only be stored in 4 bits. */
-    bool product = v->use_count > 0 && !graph_is_op(v->uses[0].node, "Conv");
-    layer->offered[MIXED_INT4] = product && is_listed(int4, v->name);
+    layer->offered[MIXED_INT4] = is_listed(int4, v->name);
     return RC_OK;
 }
 
@@ -160,8 +123,8 @@ static enum rc list_layers(struct mixed_model *m, struct err *err) {
     record_init(&int8);
     record_init(&int4);
     m->layers = calloc(graph_value_count(g) + 1, sizeof(*m->layers));
-    enum rc rc = m->layers ? try_width(m, MIXED_INT8, &int8, err) : err_memory(err);
-    rc = rc != RC_OK ? rc : try_width(m, MIXED_INT4, &int4, err);
+    enum rc rc = m->layers ? try_int8(m, &int8, err) : err_memory(err);
+    rc = rc != RC_OK ? rc : mixed_four_open(m, &int4, err);
     for (size_t i = 0; i < graph_value_count(g) && rc == RC_OK; i++) {
         const struct graph_value *v = graph_value_at(g, i);
         if (v->initializer && (is_listed(&int8, v->name) || is_listed(&int4, v->name))) {
@@ -215,5 +178,6 @@ void mixed_model_release(struct mixed_model *m) {
     free(m->layers);
     free(m->plain);
     int8_ranges_free(m->ranges);
+    graph_free(m->four);
     *m = (struct mixed_model){0};
 }

@@ -26,6 +26,7 @@ struct mixed_model {
     size_t count;
     char *plain; /* the float32 model, packed */
     size_t plain_size;
+    struct graph *four; /* the plain model with all products in 4 bits (mixed_four.h); NULL: none can be */
 };
 
 /* Prepares job->graph (batch normalizations folded, outliers smoothed unless an earlier step did that),
