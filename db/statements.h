@@ -111,11 +111,13 @@
     X(ACCURACIES_OF, "SELECT metric, packed FROM accuracies WHERE evaluation = ?1 AND baseline = ?2 "        \
                      "ORDER BY rowid")                                                                       \
     X(PROFILE_ADD,                                                                                           \
-      "INSERT INTO profiles (id, configuration, memory_mib, result_json, created_ms, unstable) "             \
-      "VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING")                                         \
+      "INSERT INTO profiles (id, configuration, memory_mib, result_json, created_ms, unstable, "             \
+      "instructions, instructions_by) "                                                                      \
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING")                                 \
     X(MEASURED_OF_VARIANT,                                                                                   \
       "SELECT c.id, c.variant, c.machine_type, c.instances, c.threads, c.batch, c.created_ms, p.id, "        \
-      "p.memory_mib, p.unstable, f.scenario, f.confidence, f.latency, f.per_s, f.low, f.high, f.log_error, " \
+      "p.memory_mib, p.unstable, p.instructions, p.instructions_by, f.scenario, f.confidence, f.latency, "   \
+      "f.per_s, f.low, f.high, f.log_error, "                                                                \
       "f.freedom "                                                                                           \
       "FROM configurations c JOIN profiles p ON p.rowid = "                                                  \
       "(SELECT max(x.rowid) FROM profiles x JOIN profile_samples s ON s.profile = x.id AND s.scenario = ?2 " \

@@ -120,11 +120,12 @@ static enum rc add_figures(struct store_tx *tx, const char *profile, const struc
 enum rc store_profile_add(struct store_tx *tx, const struct store_profile *p,
                           const struct store_profile_parts *parts, struct err *err) {
     int64_t added = 0;
-    enum rc rc = sql_run(tx, SQL_PROFILE_ADD,
-                         ARGS(TEXT(p->id), TEXT(p->configuration),
-                              isnan(p->memory_mib) ? TEXT(NULL) : REAL(p->memory_mib), TEXT(p->result_json),
-                              INT(store_tx_now_ms(tx)), TEXT(p->unstable)),
-                         &added, err);
+    enum rc rc = sql_run(
+        tx, SQL_PROFILE_ADD,
+        ARGS(TEXT(p->id), TEXT(p->configuration), isnan(p->memory_mib) ? TEXT(NULL) : REAL(p->memory_mib),
+             TEXT(p->result_json), INT(store_tx_now_ms(tx)), TEXT(p->unstable),
+             p->instructions > 0 ? REAL(p->instructions) : TEXT(NULL), TEXT(p->instructions_by)),
+        &added, err);
     if (rc != RC_OK || !added) {
         return rc;
     }
@@ -250,6 +251,8 @@ static void read_measured(struct sql_rows *r, struct store_measured *m) {
         m->memory_mib = NAN;
     }
     m->unstable = sql_text(r);
+    m->instructions = sql_real(r); /* 0 for NULL */
+    m->instructions_by = sql_text(r);
     read_figures(r, &m->figures);
 }
 

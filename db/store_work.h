@@ -86,6 +86,8 @@ struct store_profile {
     const char *id, *configuration, *result_json;
     double memory_mib;    /* NAN = not known; written, not read back: store_measured has it */
     const char *unstable; /* why the machine was not steady, NULL = it was; written, not read back as well */
+    double instructions;  /* an inference, 0 = not counted; written, not read back as well */
+    const char *instructions_by; /* "PAPI", "callgrind"; NULL = not counted; the same */
     int64_t created_ms;
 };
 
@@ -137,6 +139,8 @@ struct store_measured {
     const char *profile;
     double memory_mib;            /* NAN = not known */
     const char *unstable;         /* why the machine was not steady; NULL = it was */
+    double instructions;          /* an inference; 0 = not counted */
+    const char *instructions_by;  /* "PAPI", "callgrind"; NULL */
     struct store_figures figures; /* latency NULL: not at that confidence */
 };
 

@@ -9,7 +9,7 @@ build=(build-essential cmake ninja-build pkg-config git ca-certificates nodejs n
   libuv1-dev libjansson-dev libsqlite3-dev libpapi-dev libprotobuf-c-dev protobuf-c-compiler
   libonnx-dev libopenblas-dev liblapacke-dev libhwloc-dev libzip-dev zlib1g-dev
   libcurl4-openssl-dev libsodium-dev libseccomp-dev dataset-fashion-mnist)
-tests=(libcmocka-dev libonnx-testdata clang chromium)
+tests=(libcmocka-dev libonnx-testdata clang chromium valgrind)
 lint=(clang clang-tidy-19 clang-format shellcheck codespell)
 arm64=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm cpio)
 

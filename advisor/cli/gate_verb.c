@@ -19,6 +19,11 @@ struct gate_options {
 /* Measures what is not stored yet: a study with the policy's model and data. */
 static enum rc measure(struct client *c, const struct policy *p, json_t **ended, struct err *err) {
     json_t *study = NULL;
+    if (p->request.instructions) {
+        fputs("instructions by callgrind: it runs a model some thousand times slower, which takes minutes, "
+              "and hides AVX-512\n",
+              stderr);
+    }
     enum rc rc = study_request_send(c, &p->request, &study, err);
     if (rc == RC_OK) {
         fprintf(stderr, "study %s\n", json_shown_text(study, "id"));

@@ -12,9 +12,10 @@
 
 enum { MAX_POLICY_BYTES = 1 << 20, NAME_MAX_BYTES = 64 };
 
-static const char *const keys[] = {"name",           "model",      "data",      "calibration",    "floors",
-                                   "budgets",        "recipe",     "recipes",   "preset",         "threads",
-                                   "price_per_hour", "confidence", "scenarios", "no_slower_than", NULL};
+static const char *const keys[] = {"name",      "model",          "data",           "calibration",
+                                   "floors",    "budgets",        "recipe",         "recipes",
+                                   "preset",    "threads",        "price_per_hour", "confidence",
+                                   "scenarios", "no_slower_than", "instructions",   NULL};
 
 static enum rc read_list(const json_t *d, const char *key, struct option_list *list, struct err *err) {
     const json_t *array = json_object_get(d, key);
@@ -117,6 +118,9 @@ static enum rc read_wishes(struct policy *p, struct err *err) {
     }
     if (rc == RC_OK) {
         rc = json_opt_string(p->json, "preset", &r->preset, err);
+    }
+    if (rc == RC_OK) {
+        rc = json_opt_string(p->json, "instructions", &r->instructions, err);
     }
     if (rc == RC_OK) {
         rc = json_opt_int(p->json, "threads", 1, 1024, &r->threads, err);

@@ -32,6 +32,9 @@ static enum rc set_wishes(const struct study_request *r, json_t *body, struct er
         rc = set_text(body, "evaluate", r->evaluate, err);
     }
     if (rc == RC_OK) {
+        rc = set_text(body, "instructions", r->instructions, err);
+    }
+    if (rc == RC_OK) {
         rc = set_number(body, "price_per_hour", r->price_per_hour, err);
     }
     if (rc == RC_OK) {

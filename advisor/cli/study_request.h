@@ -10,6 +10,7 @@ struct study_request {
     const char *model_file;
     const char *data, *calibration; /* arguments as dataset_arg_add takes them; calibration may be NULL */
     const char *preset, *evaluate;  /* NULL: the service's default */
+    const char *instructions;       /* "callgrind": count with it where no counter does; NULL */
     struct option_list floors, budgets, recipes, targets, scenarios;
     double price_per_hour, confidence; /* NAN: the service's default */
     int64_t threads;                   /* 0: all */

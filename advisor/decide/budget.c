@@ -28,6 +28,7 @@ static const struct unit BYTES[] = {{"GiB", 1024.0 * 1024 * 1024},
                                     {"B", 1},
                                     {NULL, 0}};
 static const struct unit RATE[] = {{"/s", 1}, {NULL, 0}};
+static const struct unit COUNT[] = {{"G", 1e9}, {"M", 1e6}, {"k", 1e3}, {"", 1}, {NULL, 0}};
 static const struct unit MONEY[] = {{"usd", 1}, {NULL, 0}};
 
 static const struct word {
@@ -40,6 +41,7 @@ static const struct word {
     {"memory", BUDGET_MEMORY, BYTES, "memory<=512MiB"},
     {"size", BUDGET_SIZE, BYTES, "size<=20MiB"},
     {"cost", BUDGET_COST, MONEY, "cost<=0.5usd"},
+    {"instructions", BUDGET_INSTRUCTIONS, COUNT, "instructions<=36M"},
 };
 
 static const struct word LATENCY = {"latency", BUDGET_LATENCY, TIME, EXAMPLE};
@@ -85,7 +87,9 @@ static enum rc find_word(const char *name, const struct word **ret, enum latency
     }
     return err_set(
         err, RC_INPUT,
-        "there is no budget \"%s\"; there are p50 p90 p95 p99 p99.9 mean throughput memory size cost", name);
+        "there is no budget \"%s\"; there are p50 p90 p95 p99 p99.9 mean throughput memory size cost "
+        "instructions",
+        name);
 }
 
 static enum rc find_unit(const struct word *w, const char *text, double *factor, struct err *err) {
@@ -144,6 +148,16 @@ static void bytes_text(double bytes, char *text, size_t size) {
     snprintf(text, size, "%s%s", number, u->name);
 }
 
+static void count_text(double count, char *text, size_t size) {
+    const struct unit *u = COUNT;
+    while (u[1].name && count < u->factor) {
+        u++;
+    }
+    char number[32];
+    limit_text_number(count / u->factor, number, sizeof number);
+    snprintf(text, size, "%s%s", number, u->name);
+}
+
 static void time_text(double us, char *text, size_t size) {
     const struct unit *u = TIME;
     while (u[1].name && us < u->factor) {
@@ -172,6 +186,10 @@ void budget_text(const struct budget *b, char text[BUDGET_TEXT_SIZE]) {
         break;
     case BUDGET_COST:
         snprintf(text, BUDGET_TEXT_SIZE, "cost<=%susd", number);
+        break;
+    case BUDGET_INSTRUCTIONS:
+        count_text(b->bound, bound, sizeof bound);
+        snprintf(text, BUDGET_TEXT_SIZE, "instructions<=%s", bound);
         break;
     }
 }
@@ -202,6 +220,8 @@ static const char *test_of(const struct budget *b, const struct budget_subject *
     case BUDGET_MEMORY:
     case BUDGET_SIZE:
         return "exact";
+    case BUDGET_INSTRUCTIONS:
+        return s->instructions_by ? s->instructions_by : "PAPI";
     }
     return "exact";
 }

@@ -3,7 +3,9 @@
  *   p50 p90 p95 p99 p99.9 mean <= 5ms | 800us | 1s       bound in us
  *   throughput >= 200/s                                    bound in 1/s
  *   memory, size <= 512MiB | 1GiB | 64KiB | 20MB | 100B    bound in bytes
- *   cost <= 0.5usd                                         bound in USD per million predictions or tokens */
+ *   cost <= 0.5usd                                         bound in USD per million predictions or tokens
+ *   instructions <= 36M | 1.5G | 800k | 1200               bound in instructions an inference, which is the
+ * same at every run */
 #pragma once
 
 #include <math.h>
@@ -14,12 +16,19 @@
 #include "advisor/decide/throughput.h"
 #include "core/base/err.h"
 
-enum budget_kind { BUDGET_LATENCY, BUDGET_THROUGHPUT, BUDGET_MEMORY, BUDGET_SIZE, BUDGET_COST };
+enum budget_kind {
+    BUDGET_LATENCY,
+    BUDGET_THROUGHPUT,
+    BUDGET_MEMORY,
+    BUDGET_SIZE,
+    BUDGET_COST,
+    BUDGET_INSTRUCTIONS
+};
 
 struct budget {
     enum budget_kind kind;
     enum latency_figure figure; /* of BUDGET_LATENCY */
-    double bound;               /* us, 1/s, bytes or USD per million */
+    double bound;               /* us, 1/s, bytes, USD per million or instructions */
 };
 
 enum { BUDGET_TEXT_SIZE = 48 };
@@ -36,6 +45,8 @@ struct budget_subject {
     const struct throughput *throughput;
     double memory_bytes, size_bytes;
     struct cost cost;
+    double instructions;         /* an inference; not above 0: not counted */
+    const char *instructions_by; /* "callgrind", or "PAPI" */
 };
 
 /* Units in *ret as in budget.bound. */
@@ -66,6 +77,9 @@ static inline struct budget_range budget_range_of(const struct budget *b, const 
         return (struct budget_range){s->size_bytes, s->size_bytes, s->size_bytes};
     case BUDGET_COST:
         return (struct budget_range){s->cost.value, s->cost.low, s->cost.high};
+    case BUDGET_INSTRUCTIONS:
+        return s->instructions > 0 ? (struct budget_range){s->instructions, s->instructions, s->instructions}
+                                   : none;
     }
     return none;
 }

@@ -46,6 +46,17 @@ static void bytes_figure(double bytes, int digits, char text[NUMBER_SIZE]) {
     snprintf(text, NUMBER_SIZE, "%s %s", number, units[u].name);
 }
 
+static void count_figure(double count, int digits, char text[NUMBER_SIZE]) {
+    const char *unit = count >= 1e9 ? " G" : count >= 1e6 ? " M" : count >= 1e3 ? " k" : "";
+    char number[NUMBER_SIZE - 8];
+    rounded(count / (count >= 1e9   ? 1e9
+                     : count >= 1e6 ? 1e6
+                     : count >= 1e3 ? 1e3
+                                    : 1),
+            digits, number, sizeof number);
+    snprintf(text, NUMBER_SIZE, "%s%s", number, unit);
+}
+
 static void budget_digits(const struct budget *b, double value, int digits, char text[NUMBER_SIZE]) {
     char number[NUMBER_SIZE - 8];
     switch (b->kind) {
@@ -64,6 +75,9 @@ static void budget_digits(const struct budget *b, double value, int digits, char
         rounded(value, digits, number, sizeof number);
         snprintf(text, NUMBER_SIZE, "%s USD", number);
         return;
+    case BUDGET_INSTRUCTIONS:
+        count_figure(value, digits, text);
+        return;
     }
 }
 
@@ -79,6 +93,8 @@ static const char *budget_word(const struct budget *b) {
         return "size";
     case BUDGET_COST:
         return "cost";
+    case BUDGET_INSTRUCTIONS:
+        return "instructions";
     }
     return "";
 }
@@ -126,10 +142,22 @@ static enum rc undecided_latency(const struct budget *b, const struct check *c, 
     return rc == RC_OK ? add_more(c, "runs", out, err) : rc;
 }
 
+static const char *counted_by(const struct budget *b, const struct check *c) {
+    return b->kind == BUDGET_INSTRUCTIONS && c->test && strcmp(c->test, "callgrind") == 0
+               ? " (by callgrind, with one thread; it runs no AVX-512)"
+               : "";
+}
+
 enum rc explain_budget(const struct budget *b, const struct check *c, struct buf *out, struct err *err) {
     char value[NUMBER_SIZE], bound[NUMBER_SIZE];
     const char *word = budget_word(b), *over = "";
     budget_bound(b, bound);
+    if (!c->measured && b->kind == BUDGET_INSTRUCTIONS) {
+        return buf_add_text(out,
+                            "instructions were not counted: no counter here does; ask for callgrind "
+                            "(\"instructions\": \"callgrind\")",
+                            err);
+    }
     if (!c->measured) {
         return buf_printf(out, err, "%s was not measured", word);
     }
@@ -142,9 +170,11 @@ enum rc explain_budget(const struct budget *b, const struct check *c, struct buf
     }
     switch (c->verdict) {
     case VERDICT_MET:
-        return buf_printf(out, err, "%s %s%s meets the budget of %s", word, over, value, bound);
+        return buf_printf(out, err, "%s %s%s meets the budget of %s%s", word, over, value, bound,
+                          counted_by(b, c));
     case VERDICT_BROKEN:
-        return buf_printf(out, err, "%s %s%s breaks the budget of %s", word, over, value, bound);
+        return buf_printf(out, err, "%s %s%s breaks the budget of %s%s", word, over, value, bound,
+                          counted_by(b, c));
     case VERDICT_UNDECIDED:
         if (b->kind == BUDGET_LATENCY) {
             return undecided_latency(b, c, value, bound, out, err);

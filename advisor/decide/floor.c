@@ -51,8 +51,8 @@ static enum rc find_word(const char *name, const struct word **ret, struct err *
             return RC_OK;
         }
     }
-    static const char *const budgets[] = {"p50",  "p90",        "p95",    "p99",  "p99.9",
-                                          "mean", "throughput", "memory", "size", "cost"};
+    static const char *const budgets[] = {"p50",        "p90",    "p95",  "p99",  "p99.9",       "mean",
+                                          "throughput", "memory", "size", "cost", "instructions"};
     for (size_t i = 0; i < ARRAY_SIZE(budgets); i++) {
         if (strcmp(budgets[i], name) == 0) {
             return err_set(err, RC_INPUT, "\"%s\" is a budget, not a floor; give it as a budget", name);

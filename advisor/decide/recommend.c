@@ -79,7 +79,9 @@ static inline struct budget_subject subject_of(const struct recommend_question *
                                    .throughput = &c->throughput,
                                    .memory_bytes = (double)c->memory_mib * 1024 * 1024,
                                    .size_bytes = (double)q->variants[c->variant].size_bytes,
-                                   .cost = cost_of(price_per_hour, &c->throughput)};
+                                   .cost = cost_of(price_per_hour, &c->throughput),
+                                   .instructions = c->instructions,
+                                   .instructions_by = c->by_callgrind ? "callgrind" : "PAPI"};
 }
 
 struct budget_subject recommend_subject(const struct recommend_question *q, uint32_t candidate,
@@ -148,6 +150,8 @@ static enum recommend_reason reason_of(const struct recommend_question *q, uint3
         return REASON_SIZE;
     case BUDGET_COST:
         return REASON_COST;
+    case BUDGET_INSTRUCTIONS:
+        return REASON_INSTRUCTIONS;
     }
     return REASON_COST;
 }

@@ -53,6 +53,8 @@ struct recommend_candidate { /* a configuration with a profile */
     uint32_t instances, threads, batch;
     float memory_mib;     /* NAN: not known */
     const char *unstable; /* why the machine was not steady while it was measured; NULL: it was */
+    double instructions;  /* an inference; 0: not counted */
+    bool by_callgrind;    /* who counted them: callgrind, else PAPI */
     struct throughput throughput;
     struct latency
         latency; /* of the scenario that budgets are judged in, at the question's confidence; n = 0: none */
@@ -83,6 +85,7 @@ const char *recommend_status_name(enum recommend_status s); /* "ok" "undecided" 
     X(REASON_THROUGHPUT, "throughput")                                                                       \
     X(REASON_MEMORY, "memory")                                                                               \
     X(REASON_SIZE, "size")                                                                                   \
+    X(REASON_INSTRUCTIONS, "instructions")                                                                   \
     X(REASON_COST, "cost")                                                                                   \
     X(REASON_COSTS_MORE, "costs_more")                                                                       \
     X(REASON_FAILED, "failed")

@@ -85,7 +85,12 @@ static enum rc add_variant(struct making *m, struct store_tx *tx, const struct w
     const json_t *batch, *batches = m->batches ? m->batches : json_object_get(s->plan, "batches");
     enum rc rc = work_profile_spec(tx, s, v, NULL, &spec, err);
     if (rc == RC_OK && m->counted_runs > 0) {
-        json_object_set_new(spec, "count", json_pack("{s:I}", "runs", (json_int_t)m->counted_runs));
+        json_t *count = json_object_get(spec, "count");
+        if (!count) {
+            count = json_object();
+            json_object_set_new(spec, "count", count);
+        }
+        json_object_set_new(count, "runs", json_integer((json_int_t)m->counted_runs));
     }
     json_array_foreach(batches, i, batch) {
         rc = rc == RC_OK ? add_job(m, v, "one", json_integer_value(batch), spec, err) : rc;

@@ -464,6 +464,14 @@ static enum rc store_profile(struct store_tx *tx, const struct completion *c, st
     double mib = json_is_number(memory) ? json_number_value(memory) : NAN;
     p.memory_mib = isfinite(mib) && mib >= 0 ? mib : NAN;
     p.unstable = c->unstable[0] ? c->unstable : NULL;
+    const json_t *counters = json_object_get(c->result, "counters");
+    const json_t *instructions = json_object_get(json_object_get(counters, "per_inference"), "instructions");
+    double count = json_is_number(instructions) ? json_number_value(instructions) : 0;
+    if (isfinite(count) && count > 0) {
+        bool callgrind = strcmp(json_shown_text(counters, "by"), "callgrind") == 0;
+        p.instructions = count;
+        p.instructions_by = callgrind ? "callgrind" : "PAPI";
+    }
     struct store_profile_parts parts = {c->samples,   c->figures,   c->counters,
                                         c->n_samples, c->n_figures, c->n_counters};
     return store_profile_add(tx, &p, &parts, err);

@@ -45,6 +45,7 @@ static enum rc read_words(struct new_study *n, struct err *err) {
                                        "price_per_hour",
                                        "calibration_examples",
                                        "scenarios",
+                                       "instructions",
                                        NULL};
     n->evaluate = "needed";
     enum rc rc = json_only_keys(n->body, keys, err);
@@ -168,6 +169,7 @@ static enum rc collect_recipes(const struct new_study *n, json_t *recipes, struc
 static enum rc read_numbers(const struct new_study *n, json_t *request, struct err *err) {
     double price = NAN, confidence = 0.95;
     int64_t threads = 0, calibration = 0;
+    const char *instructions = NULL;
     enum rc rc = json_opt_number(n->body, "price_per_hour", &price, err);
     if (rc == RC_OK && !isnan(price) && !(price > 0 && price < 1e6)) {
         rc = err_set(err, RC_INPUT, "field \"price_per_hour\" must be above 0 USD");
@@ -186,6 +188,17 @@ static enum rc read_numbers(const struct new_study *n, json_t *request, struct e
     }
     if (rc != RC_OK) {
         return rc;
+    }
+    if ((rc = json_opt_string(n->body, "instructions", &instructions, err)) != RC_OK) {
+        return rc;
+    }
+    if (instructions && strcmp(instructions, "callgrind") != 0) {
+        return err_set(
+            err, RC_INPUT,
+            "field \"instructions\": only \"callgrind\" can be asked for; counters are used anyway");
+    }
+    if (instructions) {
+        json_object_set_new(request, "instructions", json_string(instructions));
     }
     json_object_set_new(request, "price_per_hour", stored_number(price));
     json_object_set_new(request, "confidence", json_real(confidence));

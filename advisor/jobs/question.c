@@ -145,6 +145,9 @@ static enum rc add_candidate(struct gathering *g, const struct store_measured *m
                                         .batch = (uint32_t)c->batch,
                                         .memory_mib = (float)m->memory_mib,
                                         .unstable = keep(g, m->unstable),
+                                        .instructions = m->instructions,
+                                        .by_callgrind = m->instructions_by &&
+                                                        strcmp(m->instructions_by, "callgrind") == 0,
                                         .throughput = f.throughput,
                                         .latency = f.latency};
     g->extras[g->n_candidates].profile = keep(g, m->profile);

@@ -256,6 +256,10 @@ enum rc work_evaluation_id(const struct work_study *s, const char *variant, char
                      id, err);
 }
 
+static bool wants_callgrind(const struct work_study *s) {
+    return json_is_string(json_object_get(s->request, "instructions"));
+}
+
 /* Version of the runtime on that machine type, by the target heard of last. "" when not known. */
 static enum rc runtime_version(struct store_tx *tx, const struct work_study *s, const char *machine_type,
                                json_t **ret, struct err *err) {
@@ -311,11 +315,14 @@ enum rc work_profile_id(struct store_tx *tx, const struct work_study *s, const c
         json_decref(version);
         return rc;
     }
-    return stored_id("prof",
-                     json_pack("{s:i, s:s, s:s, s:I, s:o, s:o*}", "version", (int)WORK_VERSION,
-                               "configuration", configuration, "dataset", s->dataset.id, "min_samples",
-                               (json_int_t)effort_of(s).min_samples, "runtime", version, "scenarios", beyond),
-                     id, err);
+    json_t *content =
+        json_pack("{s:i, s:s, s:s, s:I, s:o, s:o*}", "version", (int)WORK_VERSION, "configuration",
+                  configuration, "dataset", s->dataset.id, "min_samples",
+                  (json_int_t)effort_of(s).min_samples, "runtime", version, "scenarios", beyond);
+    if (content && wants_callgrind(s)) {
+        json_object_set_new(content, "instructions", json_string("callgrind"));
+    }
+    return stored_id("prof", content, id, err);
 }
 
 void work_key(const char *kind, const char *product, char key[WORK_KEY_SIZE]) {
@@ -535,6 +542,9 @@ static enum rc profile_json(struct store_tx *tx, const struct work_study *s, con
         json_object_update(spec, beyond);
     }
     json_decref(beyond);
+    if (spec && wants_callgrind(s)) {
+        json_object_set_new(spec, "count", json_pack("{s:b}", "callgrind", 1));
+    }
     return stored_give(spec, ret, err);
 }
 

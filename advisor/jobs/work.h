@@ -16,8 +16,8 @@
 /* A study with what its work is made of. `request` is the study's request_json:
  *   {"model", "dataset", "calibration" | null, "targets": [ids], "recipes": [as written], "preset" | null,
  * "floors": [..], "budgets": [..], "price_per_hour" | null, "threads" | null, "calibration_examples" | null,
- * "evaluate": "needed" | "all", "confidence", "scenarios": [names]} `plan` (NULL before inspection) is its
- * plan_json:
+ * "evaluate": "needed" | "all", "confidence", "scenarios": [names], "instructions"?: "callgrind"} `plan`
+ * (NULL before inspection) is its plan_json:
  *   {"inspect": {...}, "recipes": [canonical, act chosen], "machine_types": [ids], "batches": [1, 8],
  *    "split": eval split, "calibration_split": split | null, "reference": "none" | "variants" | "all",
  * "notes": [texts], "imported": [machine types whose results came in bundles], and what

@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "profiler/agent/callgrind.h"
+
+static const char NOTE[] =
+    "instructions by callgrind, with one thread; it hides AVX-512, so kernels for AVX2 ran";
 
 enum { MAX_PASSES = 16, MAX_EVENTS = 16, MAX_NAME = 64 };
 
@@ -117,8 +121,8 @@ static json_t *counters_json(const struct counts *c, size_t passes, const json_t
                      "known_loop", known_loop);
 }
 
-enum rc count_passes_run(const struct worker_process_opts *opts, const json_t *spec, json_t *result,
-                         struct err *err) {
+static enum rc run_passes(const struct worker_process_opts *opts, const json_t *spec, json_t *result,
+                          struct err *err) {
     json_t *state = json_object_get(result, "counters");
     json_t *passes = json_object_get(state, "passes");
     json_t *unusable = json_object_get(state, "unusable");
@@ -141,4 +145,43 @@ enum rc count_passes_run(const struct worker_process_opts *opts, const json_t *s
     json_decref(c.per_inference);
     json_decref(c.unusable);
     return rc;
+}
+
+/* Where callgrind was asked for and nothing else counted instructions: its count, or why there is none. */
+static enum rc add_callgrind(const struct worker_process_opts *opts, const json_t *spec, json_t *result,
+                             struct err *err) {
+    json_t *counters = json_object_get(result, "counters");
+    const json_t *counted = json_object_get(json_object_get(counters, "per_inference"), "instructions");
+    struct err why;
+    double instructions = 0;
+    if (!json_is_true(json_object_get(json_object_get(spec, "count"), "callgrind")) ||
+        json_is_number(counted) || !json_is_object(counters)) {
+        return RC_OK;
+    }
+    enum rc rc = callgrind_count(opts, spec, &instructions, &why);
+    if (rc == RC_CANCELLED) {
+        *err = why;
+        return rc;
+    }
+    if (rc != RC_OK) {
+        return json_object_set_new(counters, "callgrind", json_string(why.text)) == 0 ? RC_OK
+                                                                                      : err_memory(err);
+    }
+    json_t *each = json_object_get(counters, "per_inference");
+    if (!json_is_object(each)) {
+        each = json_object();
+        json_object_set_new(counters, "per_inference", each);
+    }
+    return json_object_set_new(each, "instructions", json_real(instructions)) == 0 &&
+                   json_object_set_new(counters, "available", json_true()) == 0 &&
+                   json_object_set_new(counters, "by", json_string("callgrind")) == 0 &&
+                   json_object_set_new(counters, "note", json_string(NOTE)) == 0
+               ? RC_OK
+               : err_memory(err);
+}
+
+enum rc count_passes_run(const struct worker_process_opts *opts, const json_t *spec, json_t *result,
+                         struct err *err) {
+    enum rc rc = run_passes(opts, spec, result, err);
+    return rc == RC_OK ? add_callgrind(opts, spec, result, err) : rc;
 }

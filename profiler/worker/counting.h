@@ -9,7 +9,9 @@
 #include "core/base/err.h"
 #include "profiler/worker/profile.h"
 
-/* Whether the job is a counting pass: it has "count": {"events": [names], "runs": n}. */
+/* Whether the job is a counting pass: it has "count": {"events": [names], "runs": n}, or {"by": "callgrind",
+ * "runs": n}. The latter counts nothing itself: callgrind, under which the agent runs the worker, collects
+ * inside counting_marked alone. */
 bool counting_wanted(const json_t *job);
 
 /* Opens the pass's counters. Before the sandbox, and before any thread. RC_INPUT, RC_UNSUPPORTED. */

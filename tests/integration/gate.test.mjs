@@ -1,5 +1,6 @@
 // `pare gate` in CI: every exit code provoked for real, and the summary it leaves.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -7,6 +8,7 @@ import { hasFashion, resnet, writeFashion } from '../support/samples.mjs';
 import { runPare, Service, temporaryFolder } from '../support/service.mjs';
 
 const skip = hasFashion ? false : "Debian's package dataset-fashion-mnist is not installed";
+const hasValgrind = spawnSync('valgrind', ['--version']).status === 0;
 const folder = temporaryFolder('gate');
 const policy = {
   name: 'images', model: resnet, data: 'some-images.json', calibration: 'other-images.json', threads: 1,
@@ -88,6 +90,24 @@ test('4: no service, so no verdict', { skip }, async () => {
   const { code, stderr } = await runPare(['gate', '--policy', file, '--server', 'http://127.0.0.1:9']);
   assert.equal(code, 4, stderr);
   assert.match(stderr, /cannot reach http:\/\/127\.0\.0\.1:9/);
+});
+
+// The cost that is the same at every run: by a hardware counter where there is one, by callgrind where it is asked for.
+test('instructions: not counted, then by callgrind, met and broken', { skip: skip || (hasValgrind ? false : 'valgrind is not installed') }, async () => {
+  const count = (budget, change = {}) => gate({ name: 'instructions', recipes: ['fp32'], recipe: 'fp32', floors: [], budgets: [budget], preset: 'quick', ...change });
+  const without = await count('instructions<=36M');
+  if (without.code === 3) assert.match(without.stdout, /were not counted.*callgrind/);
+  else assert.equal(without.code, 0, without.stdout + without.stderr);
+  const { code, stdout, stderr } = await count('instructions<=36M', { instructions: 'callgrind' });
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stderr, /callgrind.*takes minutes.*AVX-512/);
+  assert.match(stdout, without.code === 3 ? /^instructions<=36M +met +instructions [\d.]+ M meets .*by callgrind/m : /^instructions<=36M +met/m);
+  const broken = await count('instructions<=1M', { instructions: 'callgrind' });
+  assert.equal(broken.code, 1, broken.stdout);
+  assert.match(broken.stdout, /^instructions<=1M +broken/m);
+  const wrong = await count('instructions<=1M', { instructions: 'perf' });
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /only "callgrind"/);
 });
 
 test('the history of a gate keeps every verdict, newest first', { skip }, async () => {

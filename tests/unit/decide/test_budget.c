@@ -32,6 +32,12 @@ static void budgets_are_read_and_printed_canonically(void **state) {
         {"cost<=0.5usd", "cost<=0.5usd"},
         {"cost<=0.50USD", "cost<=0.5usd"},
         {"p95<=2ms", "p95<=2ms"},
+        {"instructions<=36M", "instructions<=36M"},
+        {"instructions<=36m", "instructions<=36M"},
+        {"instructions<=36500000", "instructions<=36.5M"},
+        {"instructions<=1500M", "instructions<=1.5G"},
+        {"instructions<=1200", "instructions<=1.2k"},
+        {"instructions<=7", "instructions<=7"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct budget b, again;
@@ -51,15 +57,25 @@ static void budgets_are_read_and_printed_canonically(void **state) {
 static void bad_budgets_are_refused_with_help(void **state) {
     (void)state;
     const char *const cases[][2] = {
-        {"p98<=5ms", "p9"},          {"thruput>=200/s", "throughput"},
-        {"memoryx<=5MiB", "memory"}, {"p99<=5", "unit"},
-        {"p99<=5min", "ms"},         {"memory<=512MBi", "MiB"},
-        {"p99>=5ms", "p99<="},       {"throughput<=5/s", "throughput>="},
-        {"p99<=0ms", "above 0"},     {"p99<=-5ms", "above 0"},
-        {"cost<=0.5eur", "usd"},     {"relative>=0.99", "floor"},
-        {"p99<=1e305s", "above 0"},  {"latency", ">= or <="},
-        {"size<=20", "unit"},        {"p99<=ms", "number"},
+        {"p98<=5ms", "p9"},
+        {"thruput>=200/s", "throughput"},
+        {"memoryx<=5MiB", "memory"},
+        {"p99<=5", "unit"},
+        {"p99<=5min", "ms"},
+        {"memory<=512MBi", "MiB"},
+        {"p99>=5ms", "p99<="},
+        {"throughput<=5/s", "throughput>="},
+        {"p99<=0ms", "above 0"},
+        {"p99<=-5ms", "above 0"},
+        {"cost<=0.5eur", "usd"},
+        {"relative>=0.99", "floor"},
+        {"p99<=1e305s", "above 0"},
+        {"latency", ">= or <="},
+        {"size<=20", "unit"},
+        {"p99<=ms", "number"},
         {"p99<=1\n5ms", "control"},
+        {"instructions<=36Mi", "M"},
+        {"instructions>=36M", "instructions<="},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct budget b;

@@ -141,12 +141,15 @@ static enum verdict slow_budget(const struct random_question *x, size_t i, const
         return between(size, size, b->bound);
     case BUDGET_COST:
         return between(price / c->throughput.high, price / c->throughput.low, b->bound);
+    case BUDGET_INSTRUCTIONS:
+        return c->instructions > 0 ? between(c->instructions, c->instructions, b->bound) : VERDICT_UNDECIDED;
     }
     return VERDICT_UNDECIDED;
 }
 
 static int slow_reason(const struct budget *b) {
-    const int reasons[] = {REASON_LATENCY, REASON_THROUGHPUT, REASON_MEMORY, REASON_SIZE, REASON_COST};
+    const int reasons[] = {REASON_LATENCY, REASON_THROUGHPUT, REASON_MEMORY,
+                           REASON_SIZE,    REASON_COST,       REASON_INSTRUCTIONS};
     return reasons[b->kind];
 }
 
