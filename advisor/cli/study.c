@@ -59,6 +59,34 @@ static enum rc print_studies(const json_t *items, enum output output, struct err
     return rc;
 }
 
+/* Runtime settings that the study leaves out, below the study itself. */
+static enum rc print_skipped(const json_t *study, enum output output, struct err *err) {
+    static const char *const headers[] = {"left out", "runtime", "why"};
+    const json_t *list = json_object_get(study, "skipped_settings"), *one;
+    size_t i;
+    if (json_array_size(list) == 0 || output == OUTPUT_JSON) {
+        return RC_OK;
+    }
+    struct table *t = table_new(headers, sizeof(headers) / sizeof(headers[0]));
+    enum rc rc = t ? RC_OK : err_memory(err);
+    json_array_foreach((json_t *)list, i, one) {
+        char runtime[64];
+        const json_t *r = json_object_get(one, "runtime");
+        snprintf(runtime, sizeof(runtime), "%lldx%lld b%lld",
+                 (long long)json_integer_value(json_object_get(r, "instances")),
+                 (long long)json_integer_value(json_object_get(r, "threads")),
+                 (long long)json_integer_value(json_object_get(r, "batch")));
+        const char *cells[] = {json_shown_text(one, "recipe"), runtime, json_shown_text(one, "why")};
+        rc = rc == RC_OK ? table_add(t, cells, err) : rc;
+    }
+    if (rc == RC_OK) {
+        putchar('\n');
+        table_print(t, output, stdout);
+    }
+    table_free(t);
+    return rc;
+}
+
 static enum rc one_study(struct client *c, const struct study_options *o, const char *what,
                          enum output output, struct err *err) {
     json_t *study = NULL, *ended = NULL, *list;
@@ -75,6 +103,7 @@ static enum rc one_study(struct client *c, const struct study_options *o, const 
         list = json_pack("[O]", shown);
         rc = print_studies(output == OUTPUT_JSON ? shown : list, output, err);
         json_decref(list);
+        rc = rc == RC_OK ? print_skipped(shown, output, err) : rc;
     }
     json_decref(study);
     json_decref(ended);

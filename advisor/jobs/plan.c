@@ -16,7 +16,7 @@
 #include "core/recipes/recipe.h"
 #include "db/store_machines.h"
 
-enum { SHARE = 4, SHARE_ASKED = 2, WIDE_BATCH = 8, ONLINE_MS = 90 * 1000 };
+enum { SHARE = 4, SHARE_ASKED = 2, ONLINE_MS = 90 * 1000 };
 
 /* ---- machine types ---- */
 
@@ -131,11 +131,7 @@ static bool free_batch(const json_t *inspect) {
 }
 
 static json_t *batches_for(const struct work_study *s, const json_t *inspect) {
-    json_t *batches = json_pack("[i]", 1);
-    if (s->family == FAMILY_ONNX && free_batch(inspect)) {
-        json_array_append_new(batches, json_integer(WIDE_BATCH));
-    }
-    return batches;
+    return s->family == FAMILY_ONNX && free_batch(inspect) ? work_batches(s) : json_pack("[i]", 1);
 }
 
 /* Of a dataset of its own all that fit; of the one dataset at most a quarter, or half where a number was

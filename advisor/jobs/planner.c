@@ -1,6 +1,7 @@
 #include "advisor/jobs/planner.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "advisor/decide/order.h"
@@ -10,6 +11,7 @@
 #include "advisor/jobs/question.h"
 #include "advisor/jobs/stored_json.h"
 #include "advisor/jobs/study_events.h"
+#include "advisor/jobs/study_settings.h"
 #include "advisor/jobs/work.h"
 #include "core/base/log.h"
 #include "core/recipes/recipe.h"
@@ -199,22 +201,47 @@ static void count(struct round *r, enum piece piece) {
     r->waiting = r->waiting || piece == PIECE_WAITS;
 }
 
-/* With all settings, or only the first. */
+/* One setting of the sweep. What depends on others counts as work that may come. */
+static enum rc advance_setting(struct round *r, const struct store_variant *v, const char *machine_type,
+                               const struct study_setting *one, bool ready, struct err *err) {
+    enum piece piece = PIECE_WAITS;
+    enum rc rc = RC_OK;
+    switch (one->state) {
+    case SWEEP_MEASURED:
+        count(r, PIECE_DONE);
+        break;
+    case SWEEP_FAILED:
+        count(r, PIECE_FAILED);
+        break;
+    case SWEEP_WANTED:
+        rc = ready ? profile_configuration(r, v, machine_type, &one->runtime, &piece, err) : RC_OK;
+        count(r, piece);
+        break;
+    case SWEEP_LATER:
+        r->total++;
+        break;
+    case SWEEP_SKIPPED:
+        break;
+    }
+    return rc;
+}
+
+/* With all settings that are worth it, or only the first. */
 static enum rc profile_variant(struct round *r, const struct store_variant *v, bool ready, bool wide,
                                struct err *err) {
     size_t i;
     const json_t *type;
     enum rc rc = RC_OK;
     json_array_foreach(json_object_get(r->s.plan, "machine_types"), i, type) {
-        struct work_runtime runtimes[WORK_RUNTIMES_MAX];
-        size_t n = 0;
-        rc = rc == RC_OK ? work_runtimes(r->tx, &r->s, json_string_value(type), runtimes, &n, err) : rc;
-        for (size_t k = 0; rc == RC_OK && k < (wide ? n : 1); k++) {
-            enum piece piece = PIECE_WAITS;
-            rc = ready ? profile_configuration(r, v, json_string_value(type), &runtimes[k], &piece, err)
-                       : RC_OK;
-            count(r, piece);
+        struct study_settings *settings = NULL;
+        const char *machine_type = json_string_value(type);
+        rc = rc == RC_OK
+                 ? study_settings_read(r->tx, &r->s, v->id, machine_type, r->jobs, r->n_jobs, &settings, err)
+                 : rc;
+        for (size_t k = 0; rc == RC_OK && k < (wide ? settings->n : 1); k++) {
+            rc = advance_setting(r, v, machine_type, &settings->items[k], ready, err);
         }
+        free(settings);
     }
     return rc;
 }

@@ -5,6 +5,7 @@
 
 #include "advisor/jobs/jobs_internal.h"
 #include "advisor/jobs/stored_json.h"
+#include "advisor/jobs/study_settings.h"
 #include "advisor/jobs/view_parts.h"
 #include "advisor/jobs/views.h"
 #include "advisor/jobs/work.h"
@@ -117,6 +118,40 @@ static enum rc variants_json(struct store_tx *tx, const struct work_study *s, co
     return rc;
 }
 
+/* The runtime settings that are left out, each with its reason. */
+static enum rc add_skipped(struct store_tx *tx, const struct work_study *s, const struct store_variant *v,
+                           const struct store_job *jobs, size_t n_jobs, json_t *list, struct err *err) {
+    size_t i;
+    const json_t *type;
+    enum rc rc = RC_OK;
+    json_array_foreach(json_object_get(s->plan, "machine_types"), i, type) {
+        struct study_settings *settings = NULL;
+        rc = rc == RC_OK
+                 ? study_settings_read(tx, s, v->id, json_string_value(type), jobs, n_jobs, &settings, err)
+                 : rc;
+        if (rc == RC_OK) {
+            study_settings_add_skipped(settings, v, json_string_value(type), list);
+        }
+        free(settings);
+    }
+    return rc;
+}
+
+static enum rc skipped_json(struct store_tx *tx, const struct work_study *s, const struct store_job *jobs,
+                            size_t n_jobs, json_t *ret, struct err *err) {
+    const char **ids;
+    size_t n = 0;
+    enum rc rc = s->plan ? store_study_variants(tx, s->row.id, &ids, &n, err) : RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < n; i++) {
+        struct store_variant v;
+        rc = store_variant_get(tx, ids[i], &v, err);
+        if (rc == RC_OK && strcmp(v.state, "ready") == 0) {
+            rc = add_skipped(tx, s, &v, jobs, n_jobs, ret, err);
+        }
+    }
+    return rc;
+}
+
 static json_t *named(const char *id, const char *name, const char *family) {
     return json_pack("{s:s, s:s, s:s*}", "id", id, "name", name, "family", family);
 }
@@ -154,7 +189,10 @@ static json_t *head_json(const struct work_study *s) {
         stored_time(r->finished_ms));
 }
 
-static enum rc study_json(struct store_tx *tx, const char *id, json_t **ret, struct err *err) {
+enum detail { DETAIL_LISTED, DETAIL_ALONE };
+
+static enum rc study_json(struct store_tx *tx, const char *id, enum detail detail, json_t **ret,
+                          struct err *err) {
     struct work_study s;
     struct store_job *jobs;
     size_t n_jobs;
@@ -162,10 +200,14 @@ static enum rc study_json(struct store_tx *tx, const char *id, json_t **ret, str
     if (rc != RC_OK) {
         return rc;
     }
-    json_t *study = head_json(&s), *variants = json_array();
+    json_t *study = head_json(&s), *variants = json_array(), *skipped = json_array();
     rc = study && variants ? store_jobs_of_study(tx, id, &jobs, &n_jobs, err) : err_memory(err);
     if (rc == RC_OK && s.plan) {
         rc = variants_json(tx, &s, jobs, n_jobs, variants, err);
+    }
+    if (rc == RC_OK && detail == DETAIL_ALONE) {
+        rc = skipped_json(tx, &s, jobs, n_jobs, skipped, err);
+        json_object_set(study, "skipped_settings", skipped);
     }
     if (rc == RC_OK) {
         json_object_set_new(study, "progress", progress_json(&s.row, jobs, n_jobs));
@@ -175,6 +217,7 @@ static enum rc study_json(struct store_tx *tx, const char *id, json_t **ret, str
     }
     json_decref(study);
     json_decref(variants);
+    json_decref(skipped);
     work_study_release(&s);
     return rc;
 }
@@ -183,7 +226,7 @@ enum rc view_study(struct jobs *j, const char *id, json_t **ret, struct err *err
     struct store_tx *tx;
     enum rc rc = store_read_begin(j->store, &tx, err);
     if (rc == RC_OK) {
-        rc = study_json(tx, id, ret, err);
+        rc = study_json(tx, id, DETAIL_ALONE, ret, err);
         store_read_end(tx);
     }
     return rc;
@@ -205,7 +248,7 @@ enum rc view_studies(struct jobs *j, const struct view_page *page, json_t **ret,
     rc = store_studies_list(tx, &p, &rows, &n, err);
     for (size_t i = 0; rc == RC_OK && i < n && i + 1 < p.limit; i++) {
         json_t *item = NULL;
-        rc = study_json(tx, rows[i].id, &item, err);
+        rc = study_json(tx, rows[i].id, DETAIL_LISTED, &item, err);
         json_array_append_new(items, item);
     }
     if (rc == RC_OK) {

@@ -21,19 +21,24 @@ enum {
     CPU_LIMIT_S = 4 * 3600,
 };
 
+#define LEAST_GAIN 0.05
+#define NEAR_BEST  0.75
+
 static const int64_t FILE_LIMIT_BYTES = INT64_C(64) << 30;
 
-/* How thoroughly a preset measures. */
+/* How thoroughly a preset measures. The largest batch is a power of the factor. */
 static const struct effort {
-    const char *preset;
-    int64_t time_limit_s, min_samples;
-} EFFORTS[] = {{"quick", 3, 500}, {"standard", 5, 1500}, {"thorough", 30, 8000}};
+    int64_t time_limit_s, min_samples, batch_factor, batch_most;
+    struct sweep_effort sweep;
+} EFFORTS[] = {{3, 500, 8, 8, {"quick", true, LEAST_GAIN, NEAR_BEST}},
+               {5, 1500, 8, 64, {"standard", false, LEAST_GAIN, NEAR_BEST}},
+               {30, 8000, 2, 256, {"thorough", false, LEAST_GAIN, NEAR_BEST}}};
 
 static struct effort effort_of(const struct work_study *s) {
     const char *preset = json_string_value(json_object_get(s->request, "preset"));
     struct effort effort = EFFORTS[1];
     for (size_t i = 0; preset && i < sizeof(EFFORTS) / sizeof(*EFFORTS); i++) {
-        if (strcmp(preset, EFFORTS[i].preset) == 0) {
+        if (strcmp(preset, EFFORTS[i].sweep.name) == 0) {
             effort = EFFORTS[i];
         }
     }
@@ -353,8 +358,8 @@ void work_label(const char *recipe, const struct work_runtime *r, char label[WOR
 
 /* ---- runtime settings ---- */
 
-static enum rc cores_of(struct store_tx *tx, const struct work_study *s, const char *machine_type,
-                        int64_t *ret, struct err *err) {
+enum rc work_cores(struct store_tx *tx, const struct work_study *s, const char *machine_type, int64_t *ret,
+                   struct err *err) {
     struct store_machine_type m;
     enum rc rc = store_machine_type_get(tx, machine_type, &m, err);
     if (rc != RC_OK) {
@@ -371,25 +376,17 @@ static enum rc cores_of(struct store_tx *tx, const struct work_study *s, const c
     return RC_OK;
 }
 
-enum rc work_runtimes(struct store_tx *tx, const struct work_study *s, const char *machine_type,
-                      struct work_runtime ret[WORK_RUNTIMES_MAX], size_t *n, struct err *err) {
-    int64_t cores;
-    size_t i;
-    const json_t *batch, *batches = json_object_get(s->plan, "batches");
-    enum rc rc = cores_of(tx, s, machine_type, &cores, err);
-    if (rc != RC_OK) {
-        return rc;
+void work_sweep(const struct work_study *s, struct sweep_effort *ret) {
+    *ret = effort_of(s).sweep;
+}
+
+json_t *work_batches(const struct work_study *s) {
+    const struct effort e = effort_of(s);
+    json_t *batches = json_array();
+    for (int64_t batch = 1; batch <= e.batch_most; batch *= e.batch_factor) {
+        json_array_append_new(batches, json_integer(batch));
     }
-    *n = 0;
-    json_array_foreach(batches, i, batch) {
-        if (*n < WORK_RUNTIMES_MAX) {
-            ret[(*n)++] = (struct work_runtime){1, cores, json_integer_value(batch)};
-        }
-    }
-    if (cores > 1 && *n < WORK_RUNTIMES_MAX) {
-        ret[(*n)++] = (struct work_runtime){cores, 1, 1};
-    }
-    return RC_OK;
+    return batches;
 }
 
 /* ---- jobs ---- */

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "advisor/decide/sweep.h"
 #include "core/base/err.h"
 #include "core/base/ident.h"
 #include "core/base/model_family.h"
@@ -38,11 +39,13 @@ void work_study_release(struct work_study *s);
 struct work_runtime {
     int64_t instances, threads, batch;
 };
-enum { WORK_RUNTIMES_MAX = 16 };
-/* The runtime settings that are measured on a machine type: all cores as one instance, and as one instance a
- * core, each batch of the plan (batches beyond 1 only for the former). */
-MUST_USE enum rc work_runtimes(struct store_tx *tx, const struct work_study *s, const char *machine_type,
-                               struct work_runtime ret[WORK_RUNTIMES_MAX], size_t *n, struct err *err);
+/* Cores of a machine type that the study may fill. */
+MUST_USE enum rc work_cores(struct store_tx *tx, const struct work_study *s, const char *machine_type,
+                            int64_t *ret, struct err *err);
+/* How far the study's preset sweeps the runtime settings, and the batches that it tries, ascending from 1 (a
+ * new reference). */
+void work_sweep(const struct work_study *s, struct sweep_effort *ret);
+json_t *work_batches(const struct work_study *s);
 
 /* How many examples calibrate at most: what the study asks for, or 500. */
 int64_t work_calibration_examples(const struct work_study *s);

@@ -46,6 +46,7 @@ test('what was measured is as the document says', { skip }, async () => {
   assert.deepEqual(profile.skipped, []);
   assert.equal((await ask('GET', `/v1/recommendations/${answer.id}`)).judged_in, 'server');
   const study = await ask('GET', `/v1/studies/${answer.study}`);
+  assert.ok(Array.isArray(study.skipped_settings));
   assert.deepEqual(study.scenarios, ['single-stream', 'multi-stream', 'server', 'offline']);
 });
 

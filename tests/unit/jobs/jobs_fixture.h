@@ -257,7 +257,7 @@ static inline json_t *made_profile(struct fixture *f, const char *label, const j
     const json_t *runtime = json_object_get(spec, "runtime");
     double instances = (double)json_integer_value(json_object_get(runtime, "instances"));
     double batch = (double)json_integer_value(json_object_get(runtime, "batch"));
-    double us = latency_of(label) * (instances > 1 ? 1.8 : 1) * (batch > 1 ? 7.5 : 1);
+    double us = latency_of(label) * (instances > 1 ? 1.8 : 1) * (batch > 1 ? 7.8 * batch / 8 : 1);
     f->profiled++;
     json_t *single = made_scenario(f, "single-stream.bin", us, 1e6 / us, files);
     json_t *offline = made_scenario(f, "offline.bin", us, instances * batch * 1e6 / us, files);

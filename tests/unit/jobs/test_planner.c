@@ -341,6 +341,53 @@ static void events_tell_the_whole_way_and_end_with_the_final_state(void **state)
     json_decref(study);
 }
 
+static const char *why_left_out(const json_t *study, const char *recipe, int instances, int batch) {
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(study, "skipped_settings"), i, one) {
+        const json_t *r = json_object_get(one, "runtime");
+        if (starts(text_at(one, "recipe"), recipe) &&
+            json_integer_value(json_object_get(r, "instances")) == instances &&
+            json_integer_value(json_object_get(r, "batch")) == batch) {
+            return text_at(one, "why");
+        }
+    }
+    return NULL;
+}
+
+/* The made-up worker: batch 8 takes 7.8 times as long as 1 on whatever split. */
+static void settings_are_swept_and_what_is_left_out_says_why(void **state) {
+    struct fixture *f = *state;
+    json_t *study = fixture_study(f, ", \"recipes\": [\"int8:static\"], \"budgets\": [\"p90<=2ms\"]");
+    fixture_run(f);
+    json_t *view = fixture_view(f, id_of(study));
+    assert_string_equal(text_at(view, "state"), "done");
+    assert_int_equal(f->profiled, 2 * 4);
+    assert_string_equal(why_left_out(view, "int8:static", 1, 64),
+                        "batch 8 gave 2.6 % more than batch 1; a larger one is tried from 5 % more on");
+    assert_string_equal(why_left_out(view, "fp32", 1, 64), "batch 8 breaks a latency budget already");
+    assert_null(why_left_out(view, "fp32", 1, 8));
+    assert_int_equal(json_array_size(json_object_get(view, "skipped_settings")), 2 * 2);
+    const json_t *progress = json_object_get(view, "progress");
+    assert_int_equal(json_integer_value(json_object_get(progress, "done")),
+                     json_integer_value(json_object_get(progress, "total")));
+    json_decref(view);
+    json_decref(study);
+}
+
+static void quick_sweeps_less_and_says_so(void **state) {
+    struct fixture *f = *state;
+    json_t *study =
+        fixture_study(f, ", \"recipes\": [\"int8:static\"], \"preset\": \"quick\", \"threads\": 2");
+    fixture_run(f);
+    json_t *view = fixture_view(f, id_of(study));
+    assert_string_equal(text_at(view, "state"), "done");
+    assert_non_null(strstr(why_left_out(view, "fp32", 2, 8), "preset quick"));
+    assert_null(why_left_out(view, "fp32", 1, 8));
+    json_decref(view);
+    json_decref(study);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
@@ -350,6 +397,8 @@ int main(void) {
         T(a_size_budget_spares_the_measuring_of_larger_files),
         T(evaluate_all_measures_accuracy_of_every_variant),
         T(second_study_of_the_same_work_needs_no_job),
+        T(settings_are_swept_and_what_is_left_out_says_why),
+        T(quick_sweeps_less_and_says_so),
         T(failed_variant_is_rejected_with_its_reason_and_not_the_study),
         T(failed_variant_gets_another_attempt_in_the_next_study),
         T(failed_inspection_fails_the_study_with_its_text),
