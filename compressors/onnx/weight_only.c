@@ -110,7 +110,8 @@ static enum rc round_rows(const struct job *q, const struct weight_rows *r, size
     if (q->method == METHOD_GPTQ) {
         rc = hessian_for(q, layer, g, to->format.group, shared, err);
         rc = rc != RC_OK ? rc : gptq_round(w, r->rows, shared->hessian, &opts, &part, err);
-    } else if (q->method == METHOD_AWQ) {
+    } else if (q->method == METHOD_AWQ && layer->rows.kind != LAYER_ROWS_PATCHES) {
+        /* products only: narrowed ranges of convolutions behind a Relu cut off what adds up */
         rc = round_by_importance(q, w, r, g, layer, scales, &to->format, &part, err);
     } else {
         rc = group_round(w, r->rows, r->columns, &to->format, GROUP_RANGE, NULL, q->job->threads, &part, err);
