@@ -12,6 +12,7 @@
 #include "compressors/onnx/graph.h"
 #include "compressors/onnx/int8_dynamic.h"
 #include "compressors/onnx/int8_static.h"
+#include "compressors/onnx/lowrank_svd.h"
 #include "compressors/onnx/mixed.h"
 #include "compressors/onnx/prune_channels.h"
 #include "compressors/onnx/prune_magnitude.h"
@@ -91,6 +92,7 @@ static const struct {
     {"mixed", mixed_compress},
     {"equalize", equalize_compress},
     {"smoothquant", smoothquant_compress},
+    {"lowrank:svd", lowrank_svd_compress},
     {"prune:magnitude", prune_magnitude_compress},
     {"prune:wanda", prune_wanda_compress},
     {"prune:sparsegpt", prune_sparsegpt_compress},

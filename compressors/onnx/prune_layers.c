@@ -5,12 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compressors/onnx/parallel.h"
 #include "compressors/onnx/passes.h"
 #include "core/recipes/recipe.h"
-
-/* Memory for second moments at one time; what does not fit waits for another run of the examples. */
-enum { MOMENTS_AT_ONCE = 512 << 20, MAX_ROWS = 1 << 16 };
 
 struct prune_pattern prune_layers_pattern(const struct recipe_step *step) {
     const char *text = recipe_choice(step, "pattern");
@@ -55,7 +51,7 @@ static const char *obstacle(const struct graph *g, const struct prune_layer *l, 
         return why;
     }
     struct layer_rows rows;
-    if (inputs == PRUNE_INPUTS_OBSERVED && !layer_rows_of(g, l->node, &rows, &why)) {
+    if (inputs != PRUNE_INPUTS_UNKNOWN && !layer_rows_of(g, l->node, &rows, &why)) {
         return why;
     }
     return has_other_readers(g, w->value) ? "other operators read it too" : NULL;
@@ -141,108 +137,10 @@ enum rc prune_layers_find(struct compress_job *job, const struct recipe_step *st
 void prune_layers_release(struct prune_layers *l) {
     for (size_t i = 0; i < l->count; i++) {
         weight_rows_release(&l->items[i].rows);
+        free(l->items[i].importance);
     }
     free(l->items);
     *l = (struct prune_layers){0};
-}
-
-/* --- running --- */
-
-struct batch {
-    const struct recipe_step *step;
-    const struct prune_pattern *pattern;
-    prune_matrix_fn *fn;
-    struct prune_layer *layers;    /* of this batch */
-    const struct moments *moments; /* NULL: none */
-};
-
-/* The moments of one group, in the order of the layer's columns. free() the result. */
-static double *ordered_moments(const struct weight_rows *r, const double *products) {
-    size_t n = r->columns;
-    double *h = malloc(n * n * sizeof(*h));
-    for (size_t i = 0; h && i < n; i++) {
-        const double *from = products + weight_rows_stored_column(r, WEIGHT_ROWS_CHANNELS_LAST, i) * n;
-        for (size_t j = 0; j < n; j++) {
-            h[i * n + j] = from[weight_rows_stored_column(r, WEIGHT_ROWS_CHANNELS_LAST, j)];
-        }
-    }
-    return h;
-}
-
-static enum rc prune_group(const struct batch *b, struct weight_rows *r, size_t group,
-                           const struct moments_layer *m, struct err *err) {
-    float *w = r->values + group * r->rows * r->columns;
-    double *h = NULL;
-    if (m) {
-        h = ordered_moments(r, m->products + group * r->columns * r->columns);
-        if (!h) {
-            return err_memory(err);
-        }
-    }
-    enum rc rc = b->fn(b->step, b->pattern, w, r->rows, r->columns, h, err);
-    free(h);
-    return rc;
-}
-
-static enum rc prune_item(void *user, size_t item, size_t thread, struct err *err) {
-    const struct batch *b = user;
-    struct prune_layer *l = &b->layers[item];
-    const struct moments_layer *m = b->moments ? moments_at(b->moments, item) : NULL;
-    enum rc rc = RC_OK;
-    (void)thread;
-    assert(!m || (m->rows.groups == l->rows.groups && m->rows.width == l->rows.columns));
-    for (size_t group = 0; group < l->rows.groups && rc == RC_OK; group++) {
-        rc = prune_group(b, &l->rows, group, m, err);
-    }
-    return rc == RC_OK ? rc : err_prefix(err, "weights \"%.160s\"", l->weights.value->name);
-}
-
-static enum rc run_batch(struct compress_job *job, struct batch *b, size_t count, struct err *err) {
-    parallel_keep_blas_single();
-    return parallel_for(job->threads, count, prune_item, b, err);
-}
-
-/* Layers first .. first + count - 1 of the list, or fewer: as many as fit into memory. Returns how many in
- * *count. */
-static enum rc observe(struct compress_job *job, const struct prune_layers *layers, size_t first,
-                       size_t *count, struct moments **ret, struct err *err) {
-    size_t left = layers->count - first;
-    const struct graph_node **nodes = malloc(left * sizeof(*nodes));
-    if (!nodes) {
-        return err_memory(err);
-    }
-    for (size_t i = 0; i < left; i++) {
-        nodes[i] = layers->items[first + i].node;
-    }
-    *count = moments_fit(job->graph, nodes, left, MOMENTS_AT_ONCE);
-    double all = (double)layers->count;
-    const struct moments_opts opts = {.observe = {.from = 0.9 * (double)first / all,
-                                                  .to = 0.9 * (double)(first + *count) / all,
-                                                  .text = "observing the inputs of layers"},
-                                      .max_rows = MAX_ROWS};
-    enum rc rc = moments_run(job, nodes, *count, &opts, ret, err);
-    free(nodes);
-    return rc;
-}
-
-enum rc prune_layers_run(struct compress_job *job, const struct recipe_step *step,
-                         const struct prune_pattern *pattern, enum prune_inputs inputs, prune_matrix_fn *fn,
-                         struct prune_layers *layers, struct err *err) {
-    struct batch b = {.step = step, .pattern = pattern, .fn = fn};
-    enum rc rc = RC_OK;
-    for (size_t first = 0, count; first < layers->count && rc == RC_OK; first += count) {
-        struct moments *moments = NULL;
-        count = layers->count;
-        if (inputs == PRUNE_INPUTS_OBSERVED) {
-            rc = observe(job, layers, first, &count, &moments, err);
-        }
-        b.layers = layers->items + first;
-        b.moments = moments;
-        rc = rc != RC_OK ? rc : run_batch(job, &b, count, err);
-        moments_free(moments);
-        compress_progress(job, 0.9 * (double)(first + count) / (double)layers->count, "pruning");
-    }
-    return rc;
 }
 
 /* --- writing back --- */
@@ -259,9 +157,11 @@ static size_t zeros_of(const struct weight_rows *r, size_t *count) {
 static enum rc store_layer(struct compress_job *job, const struct prune_layer *l, size_t *zeros,
                            size_t *count, struct err *err) {
     *zeros = zeros_of(&l->rows, count);
-    enum rc rc = l->flat ? weight_rows_set_floats(job->graph, l->weights.tensor, l->rows.values, *count, err)
-                         : weight_rows_store(job->graph, l->node, &l->weights, WEIGHT_ROWS_CHANNELS_LAST,
-                                             &l->rows, err);
+    enum rc rc =
+        l->stored ? RC_OK
+        : l->flat
+            ? weight_rows_set_floats(job->graph, l->weights.tensor, l->rows.values, *count, err)
+            : weight_rows_store(job->graph, l->node, &l->weights, WEIGHT_ROWS_CHANNELS_LAST, &l->rows, err);
     return rc != RC_OK ? rc
                        : record_changed(job->record, err, l->weights.value->name,
                                         "%zu of %zu weights are zero (%.1f %%)", *zeros, *count,

@@ -22,6 +22,9 @@ struct prune_layer {
     struct weights weights;
     bool flat;               /* the weights as one row, as stored: their place does not matter */
     struct weight_rows rows; /* columns in the order WEIGHT_ROWS_CHANNELS_LAST */
+    double *importance;      /* [rows] by which the values are multiplied until they are stored, or NULL */
+    double ratio;            /* part that becomes zero: the pattern's, or this layer's own */
+    bool stored;             /* rows are in the graph again */
 };
 
 struct prune_layers {
@@ -29,7 +32,11 @@ struct prune_layers {
     size_t count;
 };
 
-enum prune_inputs { PRUNE_INPUTS_UNKNOWN, PRUNE_INPUTS_OBSERVED };
+enum prune_inputs {
+    PRUNE_INPUTS_UNKNOWN,
+    PRUNE_INPUTS_OBSERVED, /* of the model as it was */
+    PRUNE_INPUTS_PAIRED,   /* of the model with the layers before already pruned, and as it was */
+};
 
 /* The pattern that a step's options pattern, ratio and block ask for. */
 struct prune_pattern prune_layers_pattern(const struct recipe_step *step);
@@ -43,16 +50,21 @@ MUST_USE enum rc prune_layers_find(struct compress_job *job, const struct recipe
                                    struct prune_layers *ret, struct err *err);
 void prune_layers_release(struct prune_layers *l); /* zeroed is fine */
 
-/* Prunes one group of a layer: w [rows, columns], h [columns, columns] the second moments of its inputs in
- * the same order of columns, NULL where they were not asked for. May run on any thread. */
+/* Prunes one group of a layer: w [rows, columns]. h [columns, columns]: the second moments of its inputs,
+ * columns in the same order. cross [columns, columns], with PRUNE_INPUTS_PAIRED: of its inputs in the
+ * original model with those that it gets now (paired_moments.h). NULL where they were not asked for. May run
+ * on any thread. */
 typedef enum rc prune_matrix_fn(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
-                                size_t rows, size_t columns, const double *h, struct err *err);
+                                size_t rows, size_t columns, const double *h, const double *cross,
+                                struct err *err);
 
-/* Prunes every layer by fn, on the job's threads; with PRUNE_INPUTS_OBSERVED after running the calibration
- * examples, as many layers at once as memory allows. */
+/* Prunes every layer by fn, on the job's threads, after running the calibration examples if inputs are
+ * wanted: as many layers at once as memory allows, with PRUNE_INPUTS_PAIRED one stage (layer_stages.h) after
+ * another, each stored in the graph before the next. */
 MUST_USE enum rc prune_layers_run(struct compress_job *job, const struct recipe_step *step,
                                   const struct prune_pattern *pattern, enum prune_inputs inputs,
-                                  prune_matrix_fn *fn, struct prune_layers *layers, struct err *err);
+                                  prune_matrix_fn *fn, prune_matrix_fn *probe, struct prune_layers *layers,
+                                  struct err *err);
 
 /* Writes the layers back and records how many weights are zero, what that saves and what it does not. */
 MUST_USE enum rc prune_layers_store(struct compress_job *job, const struct prune_pattern *pattern,

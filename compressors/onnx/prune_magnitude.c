@@ -31,9 +31,11 @@ enum rc prune_magnitude_values(float *values, size_t count, double ratio, size_t
 }
 
 static enum rc prune_matrix(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
-                            size_t rows, size_t columns, const double *h, struct err *err) {
+                            size_t rows, size_t columns, const double *h, const double *cross,
+                            struct err *err) {
     uint8_t *keep = malloc(rows * columns + 1);
     (void)step;
+    (void)cross;
     (void)h;
     if (!keep) {
         return err_memory(err);
@@ -78,9 +80,9 @@ enum rc prune_magnitude_compress(struct compress_job *job, const struct recipe_s
     }
     enum rc rc = prune_layers_find(job, step, &pattern, PRUNE_INPUTS_UNKNOWN, &layers, err);
     if (rc == RC_OK) {
-        rc = together
-                 ? prune_together(&pattern, &layers, err)
-                 : prune_layers_run(job, step, &pattern, PRUNE_INPUTS_UNKNOWN, prune_matrix, &layers, err);
+        rc = together ? prune_together(&pattern, &layers, err)
+                      : prune_layers_run(job, step, &pattern, PRUNE_INPUTS_UNKNOWN, prune_matrix, NULL,
+                                         &layers, err);
     }
     rc = rc != RC_OK ? rc : prune_layers_store(job, &pattern, &layers, err);
     prune_layers_release(&layers);

@@ -134,7 +134,7 @@ enum rc prune_pattern_tiles(const float *scores, size_t rows, size_t columns, si
     assert(rows % block == 0 && columns % block == 0);
     size_t across = columns / block, tiles = rows / block * across;
     float *tile_scores = malloc((tiles + 1) * sizeof(*tile_scores));
-    uint8_t *tile_keep = malloc(tiles + 1);
+    uint8_t *tile_keep = calloc(tiles + 1, 1);
     enum rc rc = tile_scores && tile_keep ? RC_OK : err_memory(err);
     for (size_t t = 0; t < tiles && rc == RC_OK; t++) {
         tile_scores[t] =

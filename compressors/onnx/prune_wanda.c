@@ -49,9 +49,11 @@ enum rc prune_wanda_matrix(float *w, size_t rows, size_t columns, const double *
 }
 
 static enum rc prune_matrix(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
-                            size_t rows, size_t columns, const double *h, struct err *err) {
+                            size_t rows, size_t columns, const double *h, const double *cross,
+                            struct err *err) {
     double *norms = malloc((columns + 1) * sizeof(*norms));
     (void)step;
+    (void)cross;
     if (!norms) {
         return err_memory(err);
     }
@@ -69,7 +71,7 @@ enum rc prune_wanda_compress(struct compress_job *job, const struct recipe_step 
     enum rc rc = prune_layers_find(job, step, &pattern, PRUNE_INPUTS_OBSERVED, &layers, err);
     rc = rc != RC_OK
              ? rc
-             : prune_layers_run(job, step, &pattern, PRUNE_INPUTS_OBSERVED, prune_matrix, &layers, err);
+             : prune_layers_run(job, step, &pattern, PRUNE_INPUTS_OBSERVED, prune_matrix, NULL, &layers, err);
     rc = rc != RC_OK ? rc : prune_layers_store(job, &pattern, &layers, err);
     prune_layers_release(&layers);
     return rc;

@@ -1,5 +1,6 @@
 #include "compressors/onnx/rank_budget.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ static size_t most_of(const struct rank_layer *l) {
 }
 
 double rank_budget_parameters(const struct rank_layer *l, long rank) {
+    assert(l != NULL);
     double rows = (double)l->rows, columns = (double)l->columns, copies = (double)l->copies;
     return copies * (rank == RANK_FULL ? rows * columns : (double)rank * (rows + columns));
 }

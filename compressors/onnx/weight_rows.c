@@ -125,3 +125,17 @@ void weight_rows_release(struct weight_rows *r) {
     free(r->values);
     *r = (struct weight_rows){0};
 }
+
+double *weight_rows_moments(const struct weight_rows *r, enum weight_rows_order order, const double *products,
+                            size_t group) {
+    size_t n = r->columns;
+    double *h = malloc(n * n * sizeof(*h));
+    products += group * n * n;
+    for (size_t i = 0; h && i < n; i++) {
+        const double *from = products + weight_rows_stored_column(r, order, i) * n;
+        for (size_t j = 0; j < n; j++) {
+            h[i * n + j] = from[weight_rows_stored_column(r, order, j)];
+        }
+    }
+    return h;
+}

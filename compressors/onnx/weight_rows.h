@@ -39,6 +39,11 @@ void weight_rows_release(struct weight_rows *r); /* zeroed is fine */
 /* The place, in stored order, of column `column`. */
 size_t weight_rows_stored_column(const struct weight_rows *r, enum weight_rows_order order, size_t column);
 
+/* Of one group, second moments products [groups, columns, columns] (columns as stored) with rows and columns
+ * in this order; free() the result. NULL: no memory. */
+double *weight_rows_moments(const struct weight_rows *r, enum weight_rows_order order, const double *products,
+                            size_t group);
+
 /* Writes floats into a tensor in its own type (float32, float16, bfloat16), its shape as it is. */
 MUST_USE enum rc weight_rows_set_floats(struct graph *g, Onnx__TensorProto *t, const float *values,
                                         size_t count, struct err *err);

@@ -12,6 +12,7 @@ static const char *const alphas[] = {"search", "0.1", "0.2",  "0.25", "0.3",   "
 /* Steps that compute with 8-bit activations: only those have outliers to fear. */
 static const char *const eight_bit_steps[] = {"int8:static", "int8:dynamic", "mixed", NULL};
 static const char *const weight_scales[] = {"channel", "tensor", NULL};
+static const char *const rank_choices[] = {"budget", "ratio", "energy", NULL};
 static const char *const prune_blocks[] = {"1", "4", "8", "16", "32", "64", NULL};
 static const char *const prune_patterns[] = {"any", "1:2", "1:4", "2:4", "4:8", NULL};
 static const char *const prune_scopes[] = {"tensor", "model", NULL};
@@ -157,6 +158,27 @@ static const struct option_desc gptq_options[] = {WEIGHTS_COMPUTE, WEIGHTS_DAMP,
         .name = step, .families = FAMILY_ONNX, .summary = text, .options = gptq_options,                     \
         .n_options = ARRAY_SIZE(gptq_options), .needs = NEEDS_CALIBRATION, .place = PLACE_PRECISION          \
     }
+static const struct option_desc lowrank_svd_options[] = {
+    {.name = "energy",
+     .type = OPTION_NUMBER,
+     .min = 0.5,
+     .max = 0.9999,
+     .default_text = "0.99",
+     .help = "part of the energy of each layer's outputs that its directions hold",
+     .only_with = "rank=energy"},
+    {.name = "rank",
+     .type = OPTION_CHOICE,
+     .choices = rank_choices,
+     .default_text = "budget",
+     .help = "ratio for all layers together, ratio for each layer, or energy for each layer"},
+    {.name = "ratio",
+     .type = OPTION_NUMBER,
+     .min = 0.05,
+     .max = 0.95,
+     .default_text = "0.75",
+     .help =
+         "part of the parameters (and of the operations) of all layers that can be factorised that is kept"},
+};
 
 /* Which weights of a matrix become zero, beside those of each technique. */
 #define PRUNE_BLOCK                                                                                          \
@@ -203,7 +225,13 @@ static const struct option_desc prune_sparsegpt_options[] = {
      .default_text = "0.01",
      .help = "how far to distrust the calibration set: part of the mean input added to each"},
     PRUNE_PATTERN,
-    PRUNE_RATIO("part of each tensor's weights that becomes zero"),
+    PRUNE_RATIO("part of the weights that becomes zero"),
+    {.name = "scope",
+     .type = OPTION_CHOICE,
+     .choices = prune_scopes,
+     .default_text = "model",
+     .help = "that part of the whole model, most where it is measured to matter least, or of each tensor",
+     .only_with = "pattern=any"},
 };
 
 static const char *const channel_fits[] = {"least-squares", "none", NULL};
@@ -325,6 +353,13 @@ static const struct compressor_desc descriptors[] = {
      .n_options = ARRAY_SIZE(mixed_options),
      .needs = NEEDS_CALIBRATION,
      .place = PLACE_PRECISION},
+    {.name = "lowrank:svd",
+     .families = FAMILY_ONNX,
+     .summary = "two thin matrices in place of a wide one, as close as can be on the calibration set",
+     .options = lowrank_svd_options,
+     .n_options = ARRAY_SIZE(lowrank_svd_options),
+     .needs = NEEDS_CALIBRATION,
+     .place = PLACE_RANK},
     {.name = "prune:magnitude",
      .families = FAMILY_ONNX,
      .summary = "the smallest weights become zero: compresses better in transit, runs no faster by itself",

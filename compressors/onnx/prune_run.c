@@ -1,0 +1,197 @@
+/* Runs a technique of pruning over the layers of a model: see prune_layers_run. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "compressors/onnx/class_weights.h"
+#include "compressors/onnx/layer_stages.h"
+#include "compressors/onnx/paired_moments.h"
+#include "compressors/onnx/parallel.h"
+#include "compressors/onnx/prune_allocate.h"
+#include "compressors/onnx/prune_layers.h"
+
+/* Memory for second moments at one time; what does not fit waits for another run of the examples. */
+enum { MOMENTS_AT_ONCE = 256 << 20, MAX_ROWS = 1 << 16, STAGES_MAX = 32 };
+
+struct batch {
+    const struct recipe_step *step;
+    const struct prune_pattern *pattern;
+    prune_matrix_fn *fn;
+    struct prune_layer **layers;
+    const struct moments *moments;       /* NULL: none */
+    const struct paired_moments *paired; /* NULL: none */
+};
+
+static enum rc prune_group(const struct batch *b, const struct prune_layer *l, size_t group,
+                           const double *products, const double *cross, struct err *err) {
+    const struct weight_rows *r = &l->rows;
+    struct prune_pattern pattern = *b->pattern;
+    pattern.ratio = l->ratio;
+    double *h = products ? weight_rows_moments(r, WEIGHT_ROWS_CHANNELS_LAST, products, group) : NULL,
+           *c = cross ? weight_rows_moments(r, WEIGHT_ROWS_CHANNELS_LAST, cross, group) : NULL;
+    enum rc rc = (products && !h) || (cross && !c) ? err_memory(err) : RC_OK;
+    if (rc == RC_OK) {
+        rc = b->fn(b->step, &pattern, r->values + group * r->rows * r->columns, r->rows, r->columns, h, c,
+                   err);
+    }
+    free(h);
+    free(c);
+    return rc;
+}
+
+static enum rc prune_item(void *user, size_t item, size_t thread, struct err *err) {
+    const struct batch *b = user;
+    struct prune_layer *l = b->layers[item];
+    const double *products = b->moments  ? moments_at(b->moments, item)->products
+                             : b->paired ? paired_moments_at(b->paired, item)->now
+                                         : NULL;
+    const double *cross = b->paired ? paired_moments_at(b->paired, item)->cross : NULL;
+    enum rc rc = RC_OK;
+    (void)thread;
+    for (size_t group = 0; group < l->rows.groups && rc == RC_OK; group++) {
+        rc = prune_group(b, l, group, products, cross, err);
+    }
+    return rc == RC_OK ? rc : err_prefix(err, "weights \"%.160s\"", l->weights.value->name);
+}
+
+/* What is common to the batches of a run. */
+struct course {
+    struct compress_job *job;
+    enum prune_inputs inputs;
+    prune_matrix_fn *probe; /* NULL: every layer has the pattern's ratio */
+    struct batch batch;
+    size_t done, total; /* layers, for progress */
+    char *was;          /* the model before any change, packed; NULL: not wanted */
+    size_t was_size;
+};
+
+static enum rc look(struct course *c, const struct graph_node *const *nodes, size_t count,
+                    struct moments **moments, struct paired_moments **paired, struct err *err) {
+    struct observe_opts observe = {.from = 0.95 * (double)c->done / (double)c->total,
+                                   .to = 0.95 * (double)(c->done + count) / (double)c->total,
+                                   .text = "observing the inputs of layers"};
+    if (c->inputs == PRUNE_INPUTS_PAIRED) {
+        enum rc rc = paired_moments_examples(c->job, nodes, count, &observe.max_examples, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    const struct moments_opts plain = {.observe = observe, .max_rows = MAX_ROWS};
+    const struct paired_opts both = {.observe = observe, .max_rows = MAX_ROWS};
+    return c->inputs == PRUNE_INPUTS_OBSERVED ? moments_run(c->job, nodes, count, &plain, moments, err)
+           : c->inputs == PRUNE_INPUTS_PAIRED
+               ? paired_moments_run(c->job, c->was, c->was_size, nodes, count, &both, paired, err)
+               : RC_OK;
+}
+
+static enum rc store(struct course *c, struct prune_layer *const *layers, size_t count, struct err *err) {
+    enum rc rc = RC_OK;
+    for (size_t i = 0; i < count && rc == RC_OK; i++) {
+        struct prune_layer *l = layers[i];
+        for (size_t k = 0; l->importance && k < l->rows.rows * l->rows.columns; k++) {
+            l->rows.values[k] = (float)(l->rows.values[k] / l->importance[k / l->rows.columns]);
+        }
+        rc = weight_rows_store(c->job->graph, l->node, &l->weights, WEIGHT_ROWS_CHANNELS_LAST, &l->rows, err);
+        l->stored = true;
+    }
+    return rc;
+}
+
+/* Prunes `count` layers at once. */
+static enum rc run_batch(struct course *c, struct prune_layer **layers, const struct graph_node *const *nodes,
+                         size_t count, struct err *err) {
+    struct moments *moments = NULL;
+    struct paired_moments *paired = NULL;
+    enum rc rc = look(c, nodes, count, &moments, &paired, err);
+    if (rc == RC_OK) {
+        c->batch.layers = layers;
+        c->batch.moments = moments;
+        c->batch.paired = paired;
+        parallel_keep_blas_single();
+        rc = parallel_for(c->job->threads, count, prune_item, &c->batch, err);
+    }
+    if (rc == RC_OK && c->inputs == PRUNE_INPUTS_PAIRED) {
+        rc = store(c, layers, count, err);
+    }
+    moments_free(moments);
+    paired_moments_free(paired);
+    c->done += count;
+    compress_progress(c->job, 0.95 * (double)c->done / (double)c->total, "pruning");
+    return rc;
+}
+
+/* Prunes with the rows of a classifier's last layer in proportion to how much they matter. */
+static enum rc weigh(struct course *c, struct prune_layer *l, struct err *err) {
+    enum rc rc = RC_OK;
+    if (c->inputs == PRUNE_INPUTS_PAIRED && l->rows.groups == 1) {
+        rc = class_weights(c->job, l->node, l->rows.rows, &l->importance, err);
+    }
+    for (size_t i = 0; rc == RC_OK && l->importance && i < l->rows.rows * l->rows.columns; i++) {
+        l->rows.values[i] = (float)(l->rows.values[i] * l->importance[i / l->rows.columns]);
+    }
+    return rc;
+}
+
+/* Layers that do not depend on each other, as many at a time as memory allows. */
+static enum rc run_stage(struct course *c, struct prune_layer **layers, const struct graph_node **nodes,
+                         size_t count, struct err *err) {
+    enum rc rc = RC_OK;
+    for (size_t first = 0, n; first < count && rc == RC_OK; first += n) {
+        const struct graph_node *const *rest = nodes + first;
+        n = c->inputs == PRUNE_INPUTS_UNKNOWN
+                ? count
+                : moments_fit(c->job->graph, rest, count - first, MOMENTS_AT_ONCE);
+        rc = run_batch(c, layers + first, rest, n, err);
+    }
+    return rc;
+}
+
+static enum rc run_all(struct course *c, struct prune_layers *all, struct err *err) {
+    size_t count = all->count, stages = 1;
+    struct graph_node **nodes = calloc(count + 1, sizeof(*nodes));
+    const struct graph_node **some = calloc(count + 1, sizeof(*some));
+    struct prune_layer **layers = calloc(count + 1, sizeof(*layers));
+    size_t *stage = calloc(count + 1, sizeof(*stage));
+    enum rc rc = nodes && some && layers && stage ? RC_OK : err_memory(err);
+    for (size_t i = 0; i < count && rc == RC_OK; i++) {
+        nodes[i] = all->items[i].node;
+    }
+    if (rc == RC_OK && c->inputs == PRUNE_INPUTS_PAIRED) {
+        stages = layer_stages(c->job->graph, nodes, count, STAGES_MAX, stage);
+        rc = graph_pack(c->job->graph, &c->was, &c->was_size, err);
+    }
+    for (size_t i = 0; i < count && rc == RC_OK; i++) {
+        all->items[i].ratio = c->batch.pattern->ratio;
+        rc = weigh(c, &all->items[i], err);
+    }
+    if (rc == RC_OK && c->probe) {
+        rc = prune_allocate(c->job, c->batch.step, c->batch.pattern, c->probe, all, c->was, c->was_size, err);
+    }
+    for (size_t s = 0; s < stages && rc == RC_OK; s++) {
+        size_t n = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (stage[i] == s) {
+                some[n] = nodes[i];
+                layers[n++] = &all->items[i];
+            }
+        }
+        rc = run_stage(c, layers, some, n, err);
+    }
+    free(nodes);
+    free(some);
+    free(layers);
+    free(stage);
+    return rc;
+}
+
+enum rc prune_layers_run(struct compress_job *job, const struct recipe_step *step,
+                         const struct prune_pattern *pattern, enum prune_inputs inputs, prune_matrix_fn *fn,
+                         prune_matrix_fn *probe, struct prune_layers *layers, struct err *err) {
+    struct course c = {.job = job,
+                       .inputs = inputs,
+                       .probe = probe,
+                       .batch = {.step = step, .pattern = pattern, .fn = fn},
+                       .total = layers->count};
+    enum rc rc = run_all(&c, layers, err);
+    free(c.was);
+    return rc;
+}

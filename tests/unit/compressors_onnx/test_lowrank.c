@@ -1,0 +1,191 @@
+/* lowrank:svd on whole models: what the two layers compute, that other steps can follow, what is refused. */
+#include "compressors/onnx/int8_static.h"
+#include "compressors/onnx/lowrank_svd.h"
+#include "compressors/onnx/weight_only.h"
+#include "tests/unit/compressors_onnx/layers_fixture.h"
+
+/* The layer's weights become the product of two thin matrices, so that nothing is lost at that rank. */
+static void make_low_rank(struct graph *g, size_t rows, size_t columns, size_t rank, bool by_row) {
+    Onnx__TensorProto *t = graph_find(g, "w")->initializer;
+    size_t count = rows * columns;
+    float *left = malloc(rows * rank * sizeof(float)), *right = malloc(rank * columns * sizeof(float));
+    float *w = calloc(count, sizeof(float));
+    struct err err;
+    noise_fill(left, rows * rank, 21, 0.5F);
+    noise_fill(right, rank * columns, 22, 0.5F);
+    for (size_t i = 0; i < count; i++) {
+        size_t r = by_row ? i / columns : i % rows, c = by_row ? i % columns : i / rows;
+        for (size_t k = 0; k < rank; k++) {
+            w[i] += left[r * rank + k] * right[k * columns + c];
+        }
+    }
+    assert_int_equal(
+        graph_set_tensor(g, t, GRAPH_FLOAT32, t->dims, t->n_dims, w, count * sizeof(float), &err), RC_OK);
+    free(left);
+    free(right);
+    free(w);
+}
+
+static size_t columns_of(enum layer_kind kind) {
+    return kind >= LAYER_MATMUL ? LAYER_CHANNELS * 4 : (size_t)LAYER_CHANNELS * 9;
+}
+
+static void bind(struct dataset *d) {
+    const struct tensor_spec spec = {
+        .name = "x", .dtype = DTYPE_FLOAT32, .rank = 4, .dims = {-1, 1, SIDE, SIDE}};
+    struct err err = {0};
+    if (!dataset_is_bound(d)) {
+        assert_int_equal(dataset_bind(d, &spec, 1, &err), RC_OK);
+    }
+}
+
+/* Error of the outputs after `recipe` by `technique`, on weights of rank `rank` (0: as they are). */
+static double error_after(struct onnxruntime *r, enum layer_kind kind, const char *recipe, size_t rank) {
+    struct builder b;
+    struct record record;
+    struct err err = {0};
+    struct dataset *d = noise_dataset();
+    struct graph *g = layers_model(&b, kind);
+    bind(d);
+    if (rank) {
+        make_low_rank(g, LAYER_OUTPUTS, columns_of(kind), rank, kind != LAYER_MATMUL);
+    }
+    float *before = layers_run(r, g, d, kind);
+    if (int8_apply(lowrank_svd_compress, recipe, g, d, 2, &record, &err)) {
+        fail_msg("%s on kind %d: %s", recipe, (int)kind, err.text);
+    }
+    assert_int_equal(record.changed.count, 1);
+    assert_true(record_says(&record.changed, "w", "became"));
+    assert_null(graph_find(g, "w")->initializer);
+    float *after = layers_run(r, g, d, kind);
+    double error = layers_error(before, after, layers_outputs(kind, IMAGES));
+    free(before);
+    free(after);
+    record_release(&record);
+    graph_free(g);
+    builder_free(&b);
+    dataset_free(d);
+    return error;
+}
+
+static const enum layer_kind kinds[] = {LAYER_CONV, LAYER_STRIDED_CONV, LAYER_MATMUL, LAYER_GEMM};
+
+static void layers_that_are_of_low_rank_lose_nothing(void **state) {
+    for (size_t k = 0; k < 4; k++) {
+        assert_true(error_after(*state, kinds[k], "lowrank:svd,ratio=0.75", 6) < 1e-9);
+    }
+}
+
+static void the_loss_falls_with_the_ratio(void **state) {
+    for (size_t k = 0; k < 4; k++) {
+        double half = error_after(*state, kinds[k], "lowrank:svd,ratio=0.5", 0);
+        double most = error_after(*state, kinds[k], "lowrank:svd,ratio=0.9", 0);
+        print_message("kind %d: error at half the parameters %.4f, at 0.9 %.4f\n", (int)kinds[k], half, most);
+        assert_true(most < 0.8 * half);
+        assert_true(half < 0.3);
+    }
+}
+
+static void groups_are_factorised_by_themselves(void **state) {
+    double half = error_after(*state, LAYER_GROUPED_CONV, "lowrank:svd,ratio=0.5", 0);
+    double most = error_after(*state, LAYER_GROUPED_CONV, "lowrank:svd,ratio=0.8", 0);
+    assert_true(most < half && half < 0.4);
+}
+
+static void ranks_by_energy_hold_it(void **state) {
+    assert_true(error_after(*state, LAYER_CONV, "lowrank:svd,rank=energy,energy=0.9", 0) < 0.1);
+    assert_true(error_after(*state, LAYER_CONV, "lowrank:svd,rank=ratio,ratio=0.5", 0) < 0.3);
+}
+
+static void int8_and_int4_follow(void **state) {
+    static const struct {
+        compress_fn *technique;
+        const char *recipe, *op;
+        enum layer_kind kind;
+        size_t ops;
+    } cases[] = {{int8_static_compress, "int8:static", "QuantizeLinear", LAYER_CONV, 3},
+                 {weight_only_compress, "int4:group=16", "MatMulNBits", LAYER_MATMUL, 2}};
+    for (size_t i = 0; i < 2; i++) {
+        struct builder b;
+        struct record record;
+        struct err err = {0};
+        struct dataset *d = noise_dataset();
+        struct graph *g = layers_model(&b, cases[i].kind);
+        bind(d);
+        float *before = layers_run(*state, g, d, cases[i].kind);
+        assert_int_equal(int8_apply(lowrank_svd_compress, "lowrank:svd,ratio=0.9", g, d, 2, &record, &err),
+                         RC_OK);
+        record_release(&record);
+        if (int8_apply(cases[i].technique, cases[i].recipe, g, d, 2, &record, &err)) {
+            fail_msg("%s", err.text);
+        }
+        assert_true(count_ops(g, cases[i].op) >= cases[i].ops);
+        float *after = layers_run(*state, g, d, cases[i].kind);
+        assert_true(layers_error(before, after, layers_outputs(cases[i].kind, IMAGES)) < 0.2);
+        free(before);
+        free(after);
+        record_release(&record);
+        graph_free(g);
+        builder_free(&b);
+        dataset_free(d);
+    }
+}
+
+static void without_examples_it_is_refused(void **state) {
+    struct builder b;
+    struct record record;
+    struct err err = {0};
+    (void)state;
+    struct graph *g = layers_model(&b, LAYER_CONV);
+    assert_int_equal(int8_apply(lowrank_svd_compress, "lowrank:svd", g, NULL, 1, &record, &err), RC_INPUT);
+    assert_non_null(strstr(err.text, "calibrat"));
+    record_release(&record);
+    graph_free(g);
+    builder_free(&b);
+}
+
+static void the_bytes_do_not_depend_on_the_threads(void **state) {
+    char *data[2];
+    size_t size[2];
+    (void)state;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct builder b;
+        struct record record;
+        struct err err = {0};
+        struct dataset *d = noise_dataset();
+        struct graph *g = layers_model(&b, LAYER_CONV);
+        assert_int_equal(
+            int8_apply(lowrank_svd_compress, "lowrank:svd,ratio=0.6", g, d, i ? 3 : 1, &record, &err), RC_OK);
+        assert_int_equal(graph_pack(g, &data[i], &size[i], &err), RC_OK);
+        record_release(&record);
+        graph_free(g);
+        builder_free(&b);
+        dataset_free(d);
+    }
+    assert_int_equal(size[0], size[1]);
+    assert_memory_equal(data[0], data[1], size[0]);
+    free(data[0]);
+    free(data[1]);
+}
+
+static int start(void **state) {
+    return onnxruntime_new(NULL, (struct onnxruntime **)state, NULL) != RC_OK;
+}
+
+static int stop(void **state) {
+    onnxruntime_free(*state);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(layers_that_are_of_low_rank_lose_nothing),
+        cmocka_unit_test(the_loss_falls_with_the_ratio),
+        cmocka_unit_test(groups_are_factorised_by_themselves),
+        cmocka_unit_test(ranks_by_energy_hold_it),
+        cmocka_unit_test(int8_and_int4_follow),
+        cmocka_unit_test(without_examples_it_is_refused),
+        cmocka_unit_test(the_bytes_do_not_depend_on_the_threads),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
