@@ -71,8 +71,10 @@ enum rc settings_file_load(struct err *err) {
     char path[PATH_BYTES];
     const char *chosen = getenv("PARE_CONFIG"), *base = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     enum rc rc = RC_OK;
-    if (chosen && *chosen) {
-        return settings_file_read(chosen, err);
+    if (chosen && *chosen) { /* copied: what is read sets the environment, which may move */
+        int size = snprintf(path, sizeof(path), "%s", chosen);
+        return size < (int)sizeof(path) ? settings_file_read(path, err)
+                                        : err_set(err, RC_USAGE, "the path in PARE_CONFIG is too long");
     }
     if (base && *base) {
         snprintf(path, sizeof(path), "%s/pare/pare.conf", base);

@@ -56,11 +56,17 @@ static enum rc count_runs(struct counters *c, const struct scenario_instance *in
     return rc == RC_OK ? stopped : rc;
 }
 
+#ifdef __clang__
+#define ON_ITS_OWN __attribute__((noinline))
+#else
+#define ON_ITS_OWN __attribute__((noinline, noclone))
+#endif
+
 /* Known to callgrind by its name (--toggle-collect): it must stay a function of its own. */
 enum rc counting_marked(const struct scenario_instance *in, int64_t runs, float *us, struct err *err);
 
-__attribute__((noinline, noclone)) enum rc counting_marked(const struct scenario_instance *in, int64_t runs,
-                                                           float *us, struct err *err) {
+ON_ITS_OWN enum rc counting_marked(const struct scenario_instance *in, int64_t runs, float *us,
+                                   struct err *err) {
     enum rc rc = RC_OK;
     for (int64_t i = 0; rc == RC_OK && i < runs; i++) {
         rc = in->run(in->user, us, err);
