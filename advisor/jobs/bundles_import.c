@@ -27,7 +27,7 @@
 #include "profiler/agent/machine_type.h"
 
 enum { FINGERPRINT_BYTES_MAX = 64 * 1024, TEXT_MAX = 1024, LOG_MAX = 32 * 1024, PATH_SIZE = 4096 };
-static const int64_t LEASE_MS = 10 * 60 * 1000; /* of jobs whose results are being recorded */
+static const int64_t LEASE_MS = INT64_C(10) * 60 * 1000; /* of jobs whose results are being recorded */
 
 /* One job of the results. */
 struct item {

@@ -115,7 +115,7 @@ static void the_least_range_is_never_worse_than_the_whole_range(void **state) {
 }
 
 static unsigned bits_at(const uint8_t *bytes, size_t bit, unsigned width) {
-    return bytes[bit / 8] >> bit % 8 & ((1U << width) - 1);
+    return ((unsigned)bytes[bit / 8] >> bit % 8) & ((1U << width) - 1);
 }
 
 static void packed_codes_lie_where_the_kernel_looks(void **state) {
