@@ -55,9 +55,22 @@ static bool recipe_matches(const char *recipe, const char *asked) {
     return false;
 }
 
-/* What only costs more than the choice is not known to break anything. */
-static int place_of(const struct recommend_verdict *v) {
-    return v->place == PLACE_REJECTED && v->reason == REASON_COSTS_MORE ? PLACE_UNDECIDED : v->place;
+/* A limit on instructions is there, and nobody counted those of this configuration. */
+static bool lacks_count(const struct question *q, uint32_t candidate) {
+    bool limited = false;
+    for (size_t i = 0; i < q->q.budget_count; i++) {
+        limited = limited || q->q.budgets[i].kind == BUDGET_INSTRUCTIONS;
+    }
+    return limited && !(q->q.candidates[candidate].instructions > 0);
+}
+
+/* What only costs more than the choice is not known to break anything. A configuration that was not counted
+ * (callgrind counts batches of one) comes after all that were: a budget that those break is broken, whatever
+ * the others would have shown. */
+static int place_of(const struct question *q, const struct recommend_outcome *o, uint32_t candidate) {
+    const struct recommend_verdict *v = &o->verdicts[candidate];
+    int place = v->place == PLACE_REJECTED && v->reason == REASON_COSTS_MORE ? PLACE_UNDECIDED : v->place;
+    return lacks_count(q, candidate) ? INT_MAX - 1 : place;
 }
 
 /* The best of that recipe: the one that qualifies, else is undecided, else is rejected; among equals the
@@ -66,25 +79,35 @@ static uint32_t best_of_recipe(const struct question *q, const struct recommend_
                                const char *recipe) {
     uint32_t best = RECOMMEND_NONE;
     for (uint32_t i = 0; i < q->q.candidate_count; i++) {
-        const struct recommend_verdict *v = &o->verdicts[i];
         if (!recipe_matches(q->q.variants[q->q.candidates[i].variant].recipe, recipe)) {
             continue;
         }
-        int place = place_of(v), before = best == RECOMMEND_NONE ? INT_MAX : place_of(&o->verdicts[best]);
-        if (place < before || (place == before && v->cost.value < o->verdicts[best].cost.value)) {
+        int place = place_of(q, o, i), before = best == RECOMMEND_NONE ? INT_MAX : place_of(q, o, best);
+        if (place < before || (place == before && o->verdicts[i].cost.value < o->verdicts[best].cost.value)) {
             best = i;
         }
     }
     return best;
 }
 
+/* The first undecided one that was counted where that matters; the nearest miss, then the first of all, where
+ * none was. */
+static uint32_t best_unqualified(const struct question *q, const struct recommend_outcome *o) {
+    for (size_t i = 0; i < o->undecided_count; i++) {
+        if (!lacks_count(q, o->undecided[i])) {
+            return o->undecided[i];
+        }
+    }
+    return o->nearest_miss != RECOMMEND_NONE ? o->nearest_miss
+           : o->undecided_count > 0          ? o->undecided[0]
+                                             : o->baseline;
+}
+
 static enum rc choose(const struct question *q, const struct recommend_outcome *o, const char *recipe,
                       uint32_t *ret, struct err *err) {
-    *ret = recipe                              ? best_of_recipe(q, o, recipe)
-           : o->choice != RECOMMEND_NONE       ? o->choice
-           : o->undecided_count > 0            ? o->undecided[0]
-           : o->nearest_miss != RECOMMEND_NONE ? o->nearest_miss
-                                               : o->baseline;
+    *ret = recipe                        ? best_of_recipe(q, o, recipe)
+           : o->choice != RECOMMEND_NONE ? o->choice
+                                         : best_unqualified(q, o);
     if (*ret != RECOMMEND_NONE) {
         return RC_OK;
     }

@@ -84,6 +84,10 @@ enum rc callgrind_count(const struct worker_process_opts *opts, const json_t *sp
     struct worker_process_opts run = *opts;
     struct worker_process_outcome outcome = {0};
     double total = 0;
+    if (json_integer_value(json_object_get(json_object_get(spec, "runtime"), "batch")) > 1) {
+        return err_set(err, RC_UNSUPPORTED,
+                       "callgrind counts batches of one example: larger ones would take an hour");
+    }
     if (!is_installed()) {
         return err_set(err, RC_NOT_FOUND, "valgrind is not installed on this machine");
     }

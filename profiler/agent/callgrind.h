@@ -11,7 +11,9 @@
 #include "profiler/agent/worker_process.h"
 
 /* Instructions an inference in *ret. `opts` starts workers as the profile's was started; `spec` is the job.
- * RC_NOT_FOUND: there is no valgrind; else errors of the worker, or RC_INTERNAL. */
+ * RC_UNSUPPORTED: a batch of
+ * more than one example, which would take an hour; RC_NOT_FOUND: there is no valgrind; else errors of the
+ * worker, or RC_INTERNAL. */
 MUST_USE enum rc callgrind_count(const struct worker_process_opts *opts, const json_t *spec, double *ret,
                                  struct err *err);
 

@@ -94,7 +94,7 @@ test('4: no service, so no verdict', { skip }, async () => {
 
 // The cost that is the same at every run: by a hardware counter where there is one, by callgrind where it is asked for.
 test('instructions: not counted, then by callgrind, met and broken', { skip: skip || (hasValgrind ? false : 'valgrind is not installed') }, async () => {
-  const count = (budget, change = {}) => gate({ name: 'instructions', recipes: ['fp32'], recipe: 'fp32', floors: [], budgets: [budget], preset: 'quick', ...change });
+  const count = (budget, change = {}) => gate({ name: 'instructions', recipes: ['fp32'], recipe: 'fp32', floors: [], budgets: [budget], ...change });
   const without = await count('instructions<=36M');
   if (without.code === 3) assert.match(without.stdout, /were not counted.*callgrind/);
   else assert.equal(without.code, 0, without.stdout + without.stderr);
