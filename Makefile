@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PRESET ?= release
 BUILD := build$(if $(filter-out release,$(PRESET)),/$(PRESET))
 
-.PHONY: bench-% coverage fuzz help build demo demo-llm test test-sanitizers test-arm run install clean packages packages-test format lint
+.PHONY: bench-% coverage fuzz help build demo demo-llm test test-sanitizers test-arm test-models run install clean packages packages-test format lint
 
 help:
 	@echo "make demo       install what is missing, build, and find the cheapest way to serve a Fashion-MNIST ResNet"
@@ -43,6 +43,11 @@ test-sanitizers: packages-test
 # What the tests reach, line by line: build/coverage/report/index.html.
 coverage: packages-test
 	@bash scripts/coverage.sh
+
+# The figures of whole recipes on the reference models (PARE_MODELS), which take minutes each.
+test-models: packages-test build
+	@cmake --build $(BUILD) -- --quiet
+	@ctest --test-dir build --output-on-failure -L long
 
 test-arm: packages-test build
 	@ctest --test-dir build --output-on-failure -L arm

@@ -30,4 +30,4 @@ if [ "${PARE_SANITIZERS:-1}" != 0 ]; then
   done
 fi
 echo "== all tests"
-ctest --test-dir build --output-on-failure
+ctest --test-dir build --output-on-failure -LE long

@@ -6,10 +6,8 @@
 static const char *const names[] = {"quick", "standard", "thorough", NULL};
 
 /* What serves faster on most machines and is made in seconds. */
-static const char *const onnx_quick[] = {"fp32",        "int8:dynamic",
-                                         "int8:static", "int8:static,calib=entropy",
-                                         "int4",        "prune:channels,ratio=0.25+int8:static",
-                                         NULL};
+static const char *const onnx_quick[] = {"fp32", "int8:dynamic", "int8:static", "int8:static,calib=entropy",
+                                         "int4", "int8:weights", NULL};
 
 /* What is usually worth trying. */
 static const char *const onnx_standard[] = {"fp32",
