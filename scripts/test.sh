@@ -20,7 +20,7 @@ build release build
 if [ "${PARE_SANITIZERS:-1}" != 0 ]; then
   build asan build/asan
   build tsan build/tsan
-  chosen=(-L 'unit|fuzz|integration' -LE slow -E 'integration/(bad_input|bundle|causes|compare|first_answer|gate|llm|mcp|results|scenarios)')
+  chosen=(-L 'unit|fuzz' -LE slow)
   if [ "${PARE_SANITIZERS:-1}" = all ]; then chosen=(-L 'unit|fuzz|integration|e2e'); fi
   for sanitizer in asan tsan; do
     echo "== tests under $sanitizer"
