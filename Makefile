@@ -8,7 +8,7 @@ BUILD := build$(if $(filter-out release,$(PRESET)),/$(PRESET))
 help:
 	@echo "make demo       install what is missing, build, and find the cheapest way to serve a Fashion-MNIST ResNet"
 	@echo "make demo-llm   the same for a small language model (GGUF)"
-	@echo "make test       install what is missing, build, run every test"
+	@echo "make test       install what is missing, build, run every test but the longest (make test-models)"
 	@echo "make build      build/bin/pare and build/bin/pare-worker"
 	@echo "make run        serve on http://127.0.0.1:7878 with a local agent; data in ./demo-data"
 	@echo "make test-arm   cross-build for arm64 and measure on an emulated board, by way of a bundle"
