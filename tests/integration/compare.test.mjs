@@ -63,6 +63,7 @@ before(async () => {
   const made = await work({ kind: 'compress', model: onnx(resnet), recipe: 'int8:dynamic', calibration: null });
   assert.equal(made.type, 'result', JSON.stringify(made.error));
   service = await Service.start({ folder, args: ['--lease', '5'] });
+  await service.agentRegistered();
   model = await register('resnet', resnet);
   slower = await register('slower', path.join(made.inside, made.files[0].path));
   const set = await ask('POST', '/v1/datasets', {

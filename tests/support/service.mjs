@@ -71,6 +71,11 @@ export class Service {
     return this.ended;
   }
 
+  /** Waits until its own agent has measured the machine and registered it. */
+  async agentRegistered() {
+    while ((await this.get('/v1/targets')).body.items.length === 0) await new Promise((done) => setTimeout(done, 50));
+  }
+
   /** A verb that talks to this service. */
   pare(args, options = {}) {
     return runPare(args, { ...options, env: { PARE_SERVER: this.url, ...options.env } });
