@@ -121,7 +121,7 @@
       "f.freedom "                                                                                           \
       "FROM configurations c JOIN profiles p ON p.rowid = "                                                  \
       "(SELECT max(x.rowid) FROM profiles x JOIN profile_samples s ON s.profile = x.id AND s.scenario = ?2 " \
-      "WHERE x.configuration = c.id) LEFT JOIN profile_figures f " \
+      "WHERE x.configuration = c.id) LEFT JOIN profile_figures f "                                           \
       "ON f.profile = p.id AND f.scenario = ?2 AND abs(f.confidence - ?3) < 1e-9 "                           \
       "WHERE c.variant = ?1 ORDER BY c.rowid")                                                               \
     X(PROFILE_GET, "SELECT id, configuration, result_json, created_ms FROM profiles WHERE id = ?1")          \

@@ -95,7 +95,8 @@ MUST_USE enum rc http_query_int(const struct http_request *req, const char *name
 struct http_range {
     uint64_t first, last, total;
 };
-/* A Content-Range of the form "bytes FIRST-LAST/TOTAL" (RFC 9110, section 14.4); anything else is RC_INPUT. */
+/* A Content-Range of the form "bytes FIRST-LAST/TOTAL" (RFC 9110, section 14.4); anything else is RC_INPUT.
+ */
 MUST_USE enum rc http_content_range(const char *text, struct http_range *ret, struct err *err);
 /* The body as JSON: RC_INPUT where it is not an object or its Content-Type is another one. The caller owns
  * *ret. */

@@ -318,7 +318,8 @@ static enum rc look_at_variant(struct explanations *e, struct store_tx *tx, cons
     struct store_measured *rows;
     size_t n = 0, place;
     const struct store_configuration *c = &s->configuration;
-    enum rc rc = store_measured_of_variant(tx, variant, scenario_name(SCENARIO_OFFLINE), 0.95, &rows, &n, err);
+    enum rc rc =
+        store_measured_of_variant(tx, variant, scenario_name(SCENARIO_OFFLINE), 0.95, &rows, &n, err);
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
         const struct store_configuration *other = &rows[i].configuration;
         bool here = strcmp(other->machine_type, c->machine_type) == 0;

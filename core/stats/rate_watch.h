@@ -49,8 +49,8 @@ bool rate_watch_add(struct rate_watch *w, double latency_us);
 /* Looks now, whatever n is: for when no more samples come. */
 void rate_watch_end(struct rate_watch *w);
 
-/* How many samples a full measurement of these limits takes: four times what shows the highest percentile with
- * one sample over it, and at least `least`. */
+/* How many samples a full measurement of these limits takes: four times what shows the highest percentile
+ * with one sample over it, and at least `least`. */
 uint64_t rate_watch_samples(const struct rate_limit *limits, size_t count, double confidence, uint64_t least);
 
 /* How many a probe of that kind takes at most where a full one takes `full`: a short one a third, which still

@@ -1,7 +1,7 @@
 /* Counting passes: which workers are started, what is taken from them and what is not. Small shell scripts
  * stand in the place of pare-worker, since they can also do what a good worker never does. */
-#include <signal.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -27,10 +27,10 @@ static struct dataset *labelled(void) {
     }
     assert_int_equal(file_write(a, images, sizeof(images), 0600, &err), RC_OK);
     assert_int_equal(file_write(b, labels, sizeof(labels), 0600, &err), RC_OK);
-    json_t *o = json_pack("{s:s, s:[{s:s,s:s,s:s},{s:s,s:s,s:s}], s:s, s:{s:{s:f,s:[f],s:[f]}}}", "format", "idx",
-                          "files", "path", "images", "local", a, "role", "images", "path", "labels", "local", b,
-                          "role", "labels", "input", "x", "preprocess", "x", "scale", 1.0, "mean", 127.5, "std",
-                          127.5);
+    json_t *o = json_pack("{s:s, s:[{s:s,s:s,s:s},{s:s,s:s,s:s}], s:s, s:{s:{s:f,s:[f],s:[f]}}}", "format",
+                          "idx", "files", "path", "images", "local", a, "role", "images", "path", "labels",
+                          "local", b, "role", "labels", "input", "x", "preprocess", "x", "scale", 1.0, "mean",
+                          127.5, "std", 127.5);
     if (!o || dataset_open(o, 0, &d, &err)) {
         fail_msg("%s", err.text);
     }
@@ -41,7 +41,8 @@ static struct dataset *labelled(void) {
 
 /* Flatten, a product, and the sum with a bias that makes class CHANGED likely. */
 static struct graph *classifier(struct builder *b, float scale) {
-    const int64_t in[] = {-1, 1, SIDE, SIDE}, out[] = {-1, CLASSES}, w[] = {IMAGE, CLASSES}, classes = CLASSES;
+    const int64_t in[] = {-1, 1, SIDE, SIDE}, out[] = {-1, CLASSES}, w[] = {IMAGE, CLASSES},
+                  classes = CLASSES;
     float weights[IMAGE * CLASSES], bias[CLASSES] = {0};
     noise_fill(weights, IMAGE * CLASSES, 9, 0.1F * scale);
     bias[CHANGED] = 3;

@@ -94,7 +94,8 @@ static void run_ok(const char *text, struct outcome *o) {
 static void a_size_is_kept_and_spent_where_it_helps_most(void **state) {
     (void)state;
     struct outcome o;
-    const double mib = 0.0095; /* 8 bits for all weights take 8,832 bytes, names and scales about 2,000 more */
+    const double mib =
+        0.0095; /* 8 bits for all weights take 8,832 bytes, names and scales about 2,000 more */
     run_ok("mixed:target=size,mib=0.0095", &o);
     assert_true((double)o.size <= mib * 1024 * 1024);
     assert_true(record_says(&o.record.changed, "w1", "int8"));
