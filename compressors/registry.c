@@ -14,6 +14,7 @@
 #include "compressors/onnx/int8_static.h"
 #include "compressors/onnx/lowrank_svd.h"
 #include "compressors/onnx/mixed.h"
+#include "compressors/onnx/passes.h"
 #include "compressors/onnx/prune_channels.h"
 #include "compressors/onnx/prune_magnitude.h"
 #include "compressors/onnx/prune_sparsegpt.h"
@@ -151,6 +152,27 @@ static enum rc run_step(struct run *r, const struct recipe_step *step, struct er
     return rc == RC_OK ? rc : err_prefix(err, "%s", name);
 }
 
+/* What every technique is better off with: constants as constants, and no normalisation that is a part of the
+ * convolution before it. The baseline stays as it was submitted. */
+static enum rc tidy(struct graph *g, struct record *record, struct err *err) {
+    size_t closed = graph_close_initializers(g), folded = 0;
+    enum rc rc =
+        closed ? record_note(record, err, "%zu weights that a caller could have overridden are constants now",
+                             closed)
+               : RC_OK;
+    rc = rc != RC_OK ? rc : pass_fold_constants(g, NULL, err);
+    rc = rc != RC_OK ? rc : pass_fold_batchnorm(g, &folded, err);
+    return rc != RC_OK || !folded
+               ? rc
+               : record_note(record, err, "%zu BatchNormalization are part of the Conv before them", folded);
+}
+
+/* What steps left behind: nodes and constants that nothing reads, and constants that are there twice. */
+static enum rc clean_up(struct graph *g, struct err *err) {
+    enum rc rc = pass_remove_dead(g, NULL, err);
+    return rc != RC_OK ? rc : pass_dedup_initializers(g, NULL, err);
+}
+
 static enum rc run_onnx(struct run *r, struct compress_result *result, struct err *err) {
     const struct compress_request *q = r->request;
     struct graph_saved saved;
@@ -158,14 +180,12 @@ static enum rc run_onnx(struct run *r, struct compress_result *result, struct er
     if (rc != RC_OK) {
         return rc;
     }
-    size_t closed = recipe_is_baseline(q->recipe) ? 0 : graph_close_initializers(r->job.graph);
-    if (closed) {
-        rc = record_note(&result->record, err,
-                         "%zu weights that a caller could have overridden are constants now", closed);
-    }
+    bool change = !recipe_is_baseline(q->recipe);
+    rc = change ? tidy(r->job.graph, &result->record, err) : RC_OK;
     for (r->step = 0; r->step < q->recipe->n_steps && rc == RC_OK; r->step++) {
         rc = run_step(r, &q->recipe->steps[r->step], err);
     }
+    rc = rc != RC_OK || !change ? rc : clean_up(r->job.graph, err);
     rc = rc != RC_OK ? rc : graph_save(r->job.graph, q->out_folder, 0, &saved, err);
     graph_free(r->job.graph);
     r->job.graph = NULL;

@@ -3,6 +3,7 @@
  * descriptor. */
 #include <stdio.h>
 
+#include "compressors/onnx/passes.h"
 #include "core/base/file.h"
 #include "tests/unit/compressors_onnx/int8_fixture.h"
 
@@ -80,11 +81,12 @@ static void build_image_model(struct builder *b) {
     builder_node(b, "Add", "m b5", "y");
 }
 
-/* Rows of the image as a sequence: two residual blocks of norm, wide layer, narrow layer, then a head. */
+/* Rows of the image as a sequence: two residual blocks of norm, wide layer, narrow layer, then a head whose
+ * weights are stored the other way round. */
 static void build_sequence_model(struct builder *b) {
     const int64_t in[] = {-1, 1, SIDE, SIDE}, out[] = {-1, SIDE, CLASSES}, rows[] = {0, SIDE, SIDE};
     const int64_t embed[] = {SIDE, WIDTH}, up[] = {WIDTH, 2 * WIDTH}, down[] = {2 * WIDTH, WIDTH},
-                  head[] = {WIDTH, CLASSES}, width = WIDTH, wide = 2 * WIDTH, rank = 3;
+                  head[] = {CLASSES, WIDTH}, width = WIDTH, wide = 2 * WIDTH, rank = 3;
     builder_init(b, 17);
     builder_input(b, "x", GRAPH_FLOAT32, in, 4);
     builder_output(b, "y", GRAPH_FLOAT32, out, 3);
@@ -97,7 +99,7 @@ static void build_sequence_model(struct builder *b) {
     add_noise(b, "up2", up, 2, 0.2F);
     add_noise(b, "down1", down, 2, 0.2F);
     add_noise(b, "down2", down, 2, 0.2F);
-    add_noise(b, "head", head, 2, 0.2F);
+    add_noise(b, "head_rows", head, 2, 0.2F);
     builder_node(b, "Reshape", "x rows", "s");
     builder_node(b, "MatMul", "s embed", "e0");
     for (int i = 1; i <= 2; i++) {
@@ -112,6 +114,7 @@ static void build_sequence_model(struct builder *b) {
 #undef NAMED
     }
     builder_node(b, "LayerNormalization", "e2 gain shift", "n");
+    builder_node(b, "Transpose", "head_rows", "head");
     builder_node(b, "MatMul", "n head", "y");
 }
 
@@ -157,6 +160,26 @@ static void run_artifact(const struct scene *s, const char *recipe, const char *
     onnxruntime_close(session);
 }
 
+/* An artifact holds nothing dead, no constant twice, and nothing that could still be folded. */
+static void check_clean(const struct scene *s, const char *recipe, const char *file) {
+    char path[PATH_SIZE];
+    struct graph *g = NULL;
+    struct err err = {0};
+    size_t dead = 0, twice = 0, constants = 0, norms = 0;
+    snprintf(path, sizeof(path), "%s/%s", s->folder, file);
+    const struct compress_file artifact = {file, path};
+    if (graph_load(&artifact, 1, file, &g, &err) || pass_remove_dead(g, &dead, &err) ||
+        pass_dedup_initializers(g, &twice, &err) || pass_fold_constants(g, &constants, &err) ||
+        pass_fold_batchnorm(g, &norms, &err)) {
+        fail_msg("%s: %s", recipe, err.text);
+    }
+    if (strcmp(recipe, "fp32") != 0 && dead + twice + constants + norms > 0) {
+        fail_msg("%s: dead %zu, twice %zu, constants to fold %zu, norms to fold %zu", recipe, dead, twice,
+                 constants, norms);
+    }
+    graph_free(g);
+}
+
 /* A reason is a sentence that names a step, with a code that means "not this". */
 static void check_refusal(struct scene *s, const char *recipe, enum rc rc, const struct err *err) {
     bool understood = rc == RC_INPUT || rc == RC_UNSUPPORTED;
@@ -195,6 +218,7 @@ static void try_recipe(struct scene *s, const char *text) {
         return;
     }
     run_artifact(s, text, result.paths[0]);
+    check_clean(s, text, result.paths[0]);
     compress_result_release(&result);
     s->worked++;
 }
