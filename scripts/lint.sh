@@ -13,4 +13,5 @@ bash scripts/build-web.sh
 cmake -S . -B build/lint -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DPARE_TESTS=OFF >/dev/null
 cmake --build build/lint -- --quiet
 git ls-files '*.c' | grep -E '^(core|runtimes|compressors|profiler|advisor|db)/' |
-  xargs -P "$(nproc)" -n 4 clang-tidy-19 --quiet -p build/lint 2>&1 | (! grep -vE '^[0-9]+ warnings? (generated|treated)')
+  xargs -P "$(nproc)" -n 4 clang-tidy-19 --quiet -p build/lint 2>&1 |
+  (! grep -vE '^[0-9]+ warnings? (generated|treated)|^\[[0-9]+/[0-9]+\] Processing file')

@@ -316,7 +316,7 @@ static bool reduced_axes(const struct coupling *c, const struct graph_node *n, s
         reduced[i] = all;
     }
     bool fine = true;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; list && i < count; i++) {
         int64_t axis = from_front(list[i], rank);
         fine = fine && axis >= 0 && axis < (int64_t)rank;
         if (fine) {

@@ -20,7 +20,7 @@ static bool rename_one(const Onnx__GraphProto *main, char **name) {
     if (!*name || !**name || is_input(main, *name)) {
         return true;
     }
-    size_t prefix = strlen(GRAPH_BESIDE_PREFIX), length = strlen(*name);
+    size_t prefix = sizeof(GRAPH_BESIDE_PREFIX) - 1, length = strlen(*name);
     char *longer = malloc(prefix + length + 1);
     if (!longer) {
         return false;

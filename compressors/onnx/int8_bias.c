@@ -93,7 +93,7 @@ static enum rc take(void *user, size_t part, size_t thread, const struct onnxrun
     for (size_t i = 0; i < n; i++) {
         mean->sums[i / inner % channels] += (double)values[i];
     }
-    mean->count += (double)(n / channels);
+    mean->count += (double)n / (double)channels; /* whole: the tensor holds them all */
     return RC_OK;
 }
 

@@ -15,7 +15,7 @@
 #include "profiler/worker/conditions.h"
 #include "profiler/worker/profile.h"
 
-static const double DEFAULT_MEASURE_S = 0.6;
+static const double DEFAULT_MEASURE_S = 0.25;
 static const double WARMUP_SHARE = 0.15;
 static const char *const NAMES[INTERLEAVE_SIDES] = {"model", "reference"};
 static const char *const FILES[INTERLEAVE_SIDES] = {"model.bin", "reference.bin"};
