@@ -125,6 +125,9 @@ enum rc layer_rows_count(const struct layer_rows *r, const struct onnxruntime_te
     size_t values = t->bytes / sizeof(float), last = t->rank > 0 ? (size_t)t->dims[t->rank - 1] : 0;
     size_t before;
     bool fits = true;
+    if (r->width == 0) { /* layer_rows_of gives none such */
+        return err_set(err, RC_INTERNAL, "a layer has rows of width 0");
+    }
     switch (r->kind) {
     case LAYER_ROWS_LAST_AXIS:
         fits = last == r->width;
@@ -188,7 +191,7 @@ static void fill_patches(const struct layer_rows *r, const struct onnxruntime_te
         places[i] = positions(r, i, (size_t)t->dims[2 + i], &before[i]);
         each *= places[i];
     }
-    for (size_t k = 0; k < count; k++) {
+    for (size_t k = 0; k < (each > 0 ? count : 0); k++) {
         size_t row = first + k * step, rest = row % each;
         for (size_t i = r->spatial; i-- > 0;) {
             at[i] = rest % places[i];

@@ -93,7 +93,7 @@ static enum rc take_weights(const struct mixed_model *m, const struct graph_node
     enum rc rc = take_input(m, from, 1, g, &ret->matrix, err);
     rc = rc != RC_OK ? rc : take_input(m, from, 2, g, &ret->scales, err);
     rc = rc != RC_OK ? rc : take_input(m, from, 3, g, &ret->zeros, err);
-    ret->format.zero = *ret->zeros ? GROUP_ASYMMETRIC : GROUP_SYMMETRIC;
+    ret->format.zero = rc == RC_OK && *ret->zeros ? GROUP_ASYMMETRIC : GROUP_SYMMETRIC;
     return rc;
 }
 

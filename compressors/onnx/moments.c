@@ -105,9 +105,9 @@ static enum rc add_shared(struct moments *m, const struct layer_rows *rows, stru
     struct shared_rows *s = &m->all[m->all_count++];
     size_t n = rows->groups * rows->width, bytes = 0;
     (void)bytes_of(rows, &bytes); /* was checked */
-    s->products = calloc(1, bytes);
-    s->sums = calloc(n, sizeof(double));
-    s->abs_sums = calloc(n, sizeof(double));
+    s->products = calloc(1, bytes + 1);
+    s->sums = calloc(n + 1, sizeof(double));
+    s->abs_sums = calloc(n + 1, sizeof(double));
     s->layer = (struct moments_layer){*rows, 0, s->products, s->sums, s->abs_sums};
     return s->products && s->sums && s->abs_sums ? RC_OK : err_memory(err);
 }

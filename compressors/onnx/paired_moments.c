@@ -144,7 +144,7 @@ static enum rc stream_init(struct stream *s, size_t threads, struct err *err) {
     s->rows = calloc(threads, sizeof(*s->rows));
     bool ok = s->rows != NULL;
     for (size_t i = 0; ok && i < threads; i++) {
-        s->rows[i] = malloc((2 * CHUNK_ROWS * widest + widest * widest) * sizeof(float));
+        s->rows[i] = malloc(((size_t)2 * CHUNK_ROWS * widest + widest * widest) * sizeof(float));
         ok = s->rows[i] != NULL;
     }
     return ok ? RC_OK : err_memory(err);

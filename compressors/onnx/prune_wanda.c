@@ -15,7 +15,8 @@ static void score(const float *w, size_t rows, size_t columns, const double *nor
         most = fmax(most, norms[c]);
     }
     for (size_t i = 0; i < rows * columns; i++) {
-        scores[i] = (float)(most > 0 ? fabs(w[i]) * (norms[i % columns] / most) : fabs(w[i]));
+        double size = fabs((double)w[i]);
+        scores[i] = (float)(most > 0 ? size * (norms[i % columns] / most) : size);
     }
 }
 

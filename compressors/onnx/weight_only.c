@@ -264,7 +264,7 @@ static enum rc look_at(struct job *q, struct graph_node *n, struct err *err) {
     if (!compress_wants(q->job, weights ? weights->name : "")) {
         return RC_OK;
     }
-    if (t && t->data_type == GRAPH_FLOAT32 && t->n_dims == 2) {
+    if (table && t && t->data_type == GRAPH_FLOAT32 && t->n_dims == 2) {
         return record_left_alone(q->job->record, err, table->name,
                                  "a table that rows are taken from, not multiplied");
     }
