@@ -130,5 +130,12 @@ enum rc compare_print(const json_t *comparison, enum output output, struct err *
 
 int compare_exit_code(const json_t *comparison) {
     const char *verdict = json_shown_text(comparison, "verdict");
-    return is(verdict, "slower") ? EXIT_BROKEN : is(verdict, "undecided") ? EXIT_INCONCLUSIVE : EXIT_FINE;
+    const json_t *high = json_object_get(json_object_get(comparison, "ratio"), "high");
+    double most = 1 + json_number_value(json_object_get(comparison, "margin"));
+    bool no_slower =
+        json_is_number(high) && json_number_value(high) < most; /* the same or faster, whichever */
+    if (is(verdict, "slower")) {
+        return EXIT_BROKEN;
+    }
+    return is(verdict, "undecided") && !no_slower ? EXIT_INCONCLUSIVE : EXIT_FINE;
 }

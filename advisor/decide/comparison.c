@@ -32,7 +32,9 @@ void comparison_decide(const struct comparison_question *q, struct comparison_ou
     *ret = (struct comparison_outcome){.verdict = verdict_of(sequential_judge(&b, log1p(q->margin))),
                                        .ratio = exp(b.mean),
                                        .low = exp(b.low),
-                                       .high = exp(b.high)};
+                                       .high = exp(b.high),
+                                       .no_slower =
+                                           b.high<log1p(q->margin), .no_faster = b.low> - log1p(q->margin)};
     ret->ended =
         ret->verdict != COMPARISON_UNDECIDED || q->n >= SEQUENTIAL_LAST || q->seconds >= q->time_limit_s;
 }
@@ -53,7 +55,10 @@ static void state_verdict(const struct comparison_question *q, const struct comp
     case COMPARISON_UNDECIDED:
         break;
     }
-    if (!o->ended) {
+    if (o->ended && (o->no_slower || o->no_faster)) {
+        snprintf(text, size, "not %s by more than %.3g %%, but whether it is %s by more is undecided",
+                 o->no_slower ? "slower" : "faster", percent, o->no_slower ? "faster" : "slower");
+    } else if (!o->ended) {
         snprintf(text, size, "not decided yet at a margin of %.3g %%", percent);
     } else if (q->n >= SEQUENTIAL_LAST) {
         snprintf(text, size, "undecided: too close to the margin of %.3g %%, or the machine too busy",
@@ -66,9 +71,9 @@ static void state_verdict(const struct comparison_question *q, const struct comp
 
 void comparison_text(const struct comparison_question *q, const struct comparison_outcome *o,
                      const char *model, const char *reference, char *text, size_t size) {
-    char verdict[120], bounds[120] = "";
+    char verdict[160], bounds[120] = "";
     state_verdict(q, o, verdict, sizeof(verdict));
-    if (q->n >= SEQUENTIAL_FIRST) {
+    if (isfinite(o->high)) {
         snprintf(bounds, sizeof(bounds), " (%.3f to %.3f at %.4g %%)", o->low, o->high, q->confidence * 100);
     }
     if (q->n == 0) {

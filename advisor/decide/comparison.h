@@ -17,7 +17,9 @@ struct comparison_question {
 
 struct comparison_outcome {
     enum comparison_verdict verdict;
-    bool ended; /* decided, or nothing more may be measured */
+    bool ended;                /* decided, or nothing more may be measured */
+    bool no_slower, no_faster; /* by more than the margin: shown, each by itself; both: the same. A ratio on
+                                  the margin is undecided and yet shown not to be slower */
     double ratio, low,
         high; /* one-sided bounds; 0 and INFINITY with too few replicates. ratio 1 without any */
 };

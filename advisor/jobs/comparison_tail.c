@@ -70,6 +70,9 @@ static json_t *ratio_of(const struct tail *t, double confidence) {
     struct hierarchical_process processes[SEQUENTIAL_LAST];
     struct hierarchical_ratio r;
     struct err none;
+    if (t->n < SEQUENTIAL_FIRST) {
+        return json_null();
+    }
     for (size_t i = 0; i < t->n; i++) {
         processes[i] =
             (struct hierarchical_process){t->us[i][0], t->us[i][1], t->count[i][0], t->count[i][1]};
@@ -77,7 +80,9 @@ static json_t *ratio_of(const struct tail *t, double confidence) {
             return json_null();
         }
     }
-    if (hierarchical_ratio_of(processes, t->n, TAIL, confidence, 1, &r, &none) != RC_OK) {
+    /* The comparison stopped because of what these replicates showed. */
+    double look = sequential_look_confidence(confidence);
+    if (hierarchical_ratio_of(processes, t->n, TAIL, look, 1, &r, &none) != RC_OK) {
         return json_null();
     }
     return json_pack("{s:o, s:o, s:o}", "value", stored_number(r.ratio), "low", stored_number(r.low), "high",

@@ -118,8 +118,9 @@ static enum rc view(const struct progress *p, json_t **ret, struct err *err) {
         "{s:o, s:O?, s:o, s:i, s:o, s:s, s:s, s:o, s:o}", "ratio", ratio_json(p), "p90_ratio",
         json_object_get(tail, "p90_ratio"), "replicates", replicates_json(p), "unstable_replicates", unsteady,
         "error", error_json(&p->row), "test",
-        "Student bounds, valid after every replicate (group sequential, Pocock)", "provenance", "measured",
-        "created_at", stored_time(p->row.created_ms), "finished_at", stored_time(p->row.finished_ms));
+        "Student and sign bounds, the wider, valid after every replicate (group sequential, Pocock)",
+        "provenance", "measured", "created_at", stored_time(p->row.created_ms), "finished_at",
+        stored_time(p->row.finished_ms));
     json_decref(tail);
     bool whole = all && more && json_object_update(all, more) == 0;
     json_decref(more);
@@ -176,8 +177,19 @@ struct beginning {
     char *id; /* [IDENT_SIZE] */
 };
 
-static bool answers(const struct store_comparison *c) {
-    return is(c->state, "running") || (c->verdict && !is(c->verdict, "undecided"));
+/* Whether it answers "is it slower?", or will: one that ran out of time on the other side of the margin does.
+ */
+static bool answers(struct store_tx *tx, const struct store_comparison *c) {
+    struct progress p;
+    struct err none;
+    if (is(c->state, "running") || (c->verdict && !is(c->verdict, "undecided"))) {
+        return true;
+    }
+    bool shown = is(c->state, "done") && progress_read(tx, c->id, &p, &none) == RC_OK && p.o.no_slower;
+    if (is(c->state, "done")) {
+        progress_release(&p);
+    }
+    return shown;
 }
 
 static enum rc begin(struct store_tx *tx, void *user, struct err *err) {
@@ -189,7 +201,8 @@ static enum rc begin(struct store_tx *tx, void *user, struct err *err) {
     if (rc != RC_OK) {
         return rc;
     }
-    if (b->wish.reuse && store_comparison_by_key(tx, plan->key, &same, &none) == RC_OK && answers(&same)) {
+    if (b->wish.reuse && store_comparison_by_key(tx, plan->key, &same, &none) == RC_OK &&
+        answers(tx, &same)) {
         snprintf(b->id, IDENT_SIZE, "%s", same.id);
         return RC_OK;
     }

@@ -27,7 +27,7 @@ struct comparison_wish {
     const char *dataset;       /* whose examples are run; NULL: of the newest study of one of the models */
     double margin, confidence; /* confidence is rounded up as sequential.h says */
     double time_limit_s;       /* of measuring */
-    bool reuse; /* the same question that is being answered, or was decided, is not asked again */
+    bool reuse; /* a gate's: where "is it slower?" is being answered, or was, it is not asked again */
 };
 
 /* Reads "margin", "time_limit_s" (where absent the values above) of an object; NULL has none. */

@@ -73,10 +73,12 @@ enum rc gate_comparison_check(const struct gate_comparison *g, struct gate_check
                        text_of(g->found, "state"), text_of(error, "text"));
     }
     const json_t *low = json_object_get(ratio, "low"), *high = json_object_get(ratio, "high");
-    *ret = (struct gate_check){.bound = 1 + g->wish.margin};
-    ret->check = (struct check){.verdict = is(verdict, "slower")      ? VERDICT_BROKEN
-                                           : is(verdict, "undecided") ? VERDICT_UNDECIDED
-                                                                      : VERDICT_MET,
+    double most = 1 + g->wish.margin;
+    bool no_slower = is(verdict, "faster") || (json_is_number(high) && json_number_value(high) < most);
+    *ret = (struct gate_check){.bound = most};
+    ret->check = (struct check){.verdict = is(verdict, "slower") ? VERDICT_BROKEN
+                                           : no_slower           ? VERDICT_MET
+                                                                 : VERDICT_UNDECIDED,
                                 .measured = true,
                                 .test = "comparison run, bounds valid after every replicate",
                                 .value = json_number_value(json_object_get(ratio, "value")),
@@ -88,6 +90,7 @@ enum rc gate_comparison_check(const struct gate_comparison *g, struct gate_check
     snprintf(ret->text, sizeof(ret->text),
              "takes %.3f times as long as %.80s (%.3f to %.3f, %llu replicates): %s", ret->check.value,
              text_of(json_object_get(g->found, "reference"), "label"), ret->check.low, ret->check.high,
-             (unsigned long long)ret->check.n, verdict);
+             (unsigned long long)ret->check.n,
+             is(verdict, "undecided") && no_slower ? "not slower" : verdict);
     return RC_OK;
 }

@@ -1,4 +1,6 @@
 #include "advisor/jobs/comparisons.h"
+
+#include "advisor/jobs/gate_comparison.h"
 #include "tests/unit/jobs/jobs_fixture.h"
 
 /* What the made-up worker reports of a replicate. */
@@ -185,6 +187,51 @@ static void the_same_question_is_answered_once_where_asked_to_reuse(void **state
     assert_string_not_equal(third, fourth);
 }
 
+/* A model faster by just the margin is neither "same" nor "faster", and still it is not slower: that is all a
+ * gate asks. */
+static void a_gate_passes_what_is_shown_not_to_be_slower(void **state) {
+    struct fixture *f = *state;
+    const double ratios[] = {-0.0198, 0.0198, 0.05};
+    const enum verdict verdicts[] = {VERDICT_MET, VERDICT_UNDECIDED, VERDICT_BROKEN};
+    for (size_t i = 0; i < 3; i++) {
+        struct gate_comparison g = {.wanted = true};
+        struct gate_check check;
+        g.wish = (struct comparison_wish){.reference = f->model,
+                                          .dataset = f->dataset,
+                                          .margin = 0.02 + 1e-6 * (double)i,
+                                          .confidence = 0.95,
+                                          .time_limit_s = 12,
+                                          .reuse = true};
+        FINE(gate_comparison_look(f->jobs, &g, f->model, err));
+        assert_true(gate_comparison_waits(&g));
+        json_decref(g.found);
+        for (int n = 0; n < 8 && measure(f, ratios[i] + 0.001 * (n % 3 - 1)); n++) {
+        }
+        FINE(jobs_step(f->jobs, err));
+        char first[IDENT_SIZE];
+        memcpy(first, g.id, IDENT_SIZE);
+        FINE(gate_comparison_look(f->jobs, &g, f->model, err)); /* the gate asks again */
+        if (verdicts[i] == VERDICT_UNDECIDED) {
+            assert_string_not_equal(g.id, first);
+            assert_true(gate_comparison_waits(&g)); /* measured anew */
+            json_decref(g.found);
+            FINE(comparisons_cancel(f->jobs, g.id, &g.found, err));
+            json_decref(g.found);
+            g.found = look(f, first);
+        } else {
+            assert_string_equal(g.id, first);
+        }
+        FINE(gate_comparison_check(&g, &check, err));
+        assert_int_equal(check.check.verdict, verdicts[i]);
+        if (i == 0) {
+            assert_string_equal(text_at(g.found, "verdict"), "undecided");
+            assert_non_null(strstr(text_at(g.found, "summary"), "not slower by more than 2 %, but whether"));
+            assert_non_null(strstr(check.text, ": not slower"));
+        }
+        json_decref(g.found);
+    }
+}
+
 static void a_cancelled_one_gives_no_more_jobs(void **state) {
     struct fixture *f = *state;
     json_t *begun = begin(f, "{}"), *answer = NULL;
@@ -209,6 +256,7 @@ int main(void) {
         T(seeds_differ_between_replicates),
         T(a_result_that_is_not_valid_fails_it_with_the_reason),
         T(the_same_question_is_answered_once_where_asked_to_reuse),
+        T(a_gate_passes_what_is_shown_not_to_be_slower),
         T(a_cancelled_one_gives_no_more_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,18 +12,14 @@
 #include "core/stats/sequential.h"
 #include "core/stats/special.h"
 
-enum { PATHS = 6000 };
+enum { PATHS = 6000, WHOLE_PATHS = 2000 };
 
-/* The factor of the standard error at each look, so that a simulation does not invert t millions of times. */
+/* The factor of Student's standard error at each look, so that a simulation does not invert t millions of
+ * times. */
 static void reaches(double confidence, double reach[SEQUENTIAL_LAST + 1]) {
+    double look = sequential_look_confidence(confidence);
     for (size_t n = SEQUENTIAL_FIRST; n <= SEQUENTIAL_LAST; n++) {
-        double values[SEQUENTIAL_LAST];
-        for (size_t i = 0; i < n; i++) {
-            values[i] = i % 2 ? 1 : -1;
-        }
-        struct sequential_bounds b;
-        sequential_bounds_of(values, n, confidence, &b);
-        reach[n] = (b.high - b.mean) / b.error;
+        reach[n] = special_t_quantile(look, (double)(n - 1));
     }
 }
 
@@ -57,7 +53,7 @@ static double run_add(struct run *p, double x) {
     return p->n > 1 ? sqrt(p->squares / (double)(p->n - 1) / (double)p->n) : 0;
 }
 
-/* The share of paths on which the lower bound ever passes the true mean. */
+/* The share of paths on which Student's lower bound alone ever passes the true mean. */
 static double ever_wrong(draw_value *draw, double confidence, uint64_t seed, int paths) {
     double reach[SEQUENTIAL_LAST + 1];
     struct rng r;
@@ -85,10 +81,112 @@ static void peeking_after_every_value_keeps_the_error_rate(void **state) {
     assert_true(ever_wrong(draw_normal, 0.99, 13, PATHS) < 0.01 + 4 * sqrt(0.01 * 0.99 / PATHS));
 }
 
-static void heavy_tails_do_not_raise_the_error_rate(void **state) {
+static void symmetric_heavy_tails_do_not_raise_the_error_rate(void **state) {
     (void)state;
     assert_true(ever_wrong(draw_heavy, 0.95, 14, PATHS) < 0.055);
     assert_true(ever_wrong(draw_disturbed, 0.95, 15, PATHS) < 0.055);
+}
+
+/* One replicate in ten takes much longer; the mean is 0, the median below. */
+static double draw_lopsided(struct rng *r) {
+    return rng_normal(r) + (rng_uniform(r) < 0.1 ? 10 : 0) - 1;
+}
+
+static double draw_lopsided_the_other_way(struct rng *r) {
+    return -draw_lopsided(r);
+}
+
+static double draw_exponential(struct rng *r) {
+    return 1 - rng_gamma(r, 1);
+}
+
+/* Either of two values, with a little noise. */
+static double draw_two_points(struct rng *r) {
+    return (rng_below(r, 2) ? 1 : -1) + 0.01 * rng_normal(r);
+}
+
+static void lopsided_replicates_deceive_student(void **state) {
+    (void)state;
+    assert_true(ever_wrong(draw_lopsided_the_other_way, 0.95, 17, PATHS) > 0.3);
+    assert_true(ever_wrong(draw_exponential, 0.95, 18, PATHS) > 0.15);
+}
+
+/* The chance that the sign test's bound is wrong at any look, exactly: the walk of how many values lie on the
+ * wrong side of the median, of which each look takes out what crosses. */
+static double sign_ever_wrong(double confidence) {
+    double at[SEQUENTIAL_LAST + 1] = {1}, wrong = 0;
+    for (size_t n = 1; n <= SEQUENTIAL_LAST; n++) {
+        for (size_t k = n; k > 0; k--) {
+            at[k] = (at[k] + at[k - 1]) / 2;
+        }
+        at[0] /= 2;
+        for (int k = 0; k <= sequential_strays(n, confidence); k++) {
+            wrong += at[k];
+            at[k] = 0;
+        }
+    }
+    return wrong;
+}
+
+static void the_sign_test_spends_what_it_has_exactly(void **state) {
+    (void)state;
+    const double confidences[] = {0.9, 0.95, 0.975, 0.99, 0.995, 0.999};
+    for (size_t i = 0; i < 6; i++) {
+        double wrong = sign_ever_wrong(confidences[i]), most = 1 - confidences[i];
+        assert_true(wrong <= most && wrong > 0.9 * most);
+    }
+    assert_int_equal(sequential_strays(4, 0.95), -1);
+    assert_int_equal(sequential_strays(5, 0.95), 0);
+    assert_int_equal(sequential_strays(6, 0.95), -1);
+    assert_int_equal(sequential_strays(8, 0.95), 0);
+    assert_int_equal(sequential_strays(60, 0.95), 19);
+}
+
+/* The share of paths on which the bounds ever exclude the median, a side. */
+static void excludes_median(draw_value *draw, double median, uint64_t seed, double *low, double *high) {
+    static const double least_reach =
+        2.5; /* of Student's bounds, at any look: nearer ones need not be computed */
+    struct rng r;
+    int lows = 0, highs = 0;
+    rng_seed(&r, seed);
+    for (int k = 0; k < WHOLE_PATHS; k++) {
+        double values[SEQUENTIAL_LAST];
+        struct run p = {0};
+        bool above = false, below = false;
+        while (p.n < SEQUENTIAL_LAST) {
+            struct sequential_bounds b = {.low = -INFINITY, .high = INFINITY};
+            values[p.n] = draw(&r);
+            double error = run_add(&p, values[p.n]);
+            if (p.n >= SEQUENTIAL_FIRST && fabs(p.mean - median) > least_reach * error) {
+                sequential_bounds_of(values, p.n, 0.95, &b);
+            }
+            above = above || b.low > median;
+            below = below || b.high < median;
+        }
+        lows += above;
+        highs += below;
+    }
+    *low = (double)lows / WHOLE_PATHS;
+    *high = (double)highs / WHOLE_PATHS;
+}
+
+static void no_distribution_makes_a_claim_about_the_median_wrong_too_often(void **state) {
+    (void)state;
+    static const struct {
+        draw_value *draw;
+        double median;
+    } cases[] = {{draw_normal, 0},
+                 {draw_heavy, 0},
+                 {draw_two_points, 0},
+                 {draw_lopsided, -0.8603},
+                 {draw_lopsided_the_other_way, 0.8603},
+                 {draw_exponential, 0.30685}};
+    const double most = 0.05 + 4 * sqrt(0.05 * 0.95 / WHOLE_PATHS);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        double low, high;
+        excludes_median(cases[i].draw, cases[i].median, 50 + i, &low, &high);
+        assert_true(low < most && high < most);
+    }
 }
 
 /* A plain 95 % bound looked at 56 times is wrong far more often: the simulation above can fail. */
@@ -150,7 +248,7 @@ static void equal_models_are_not_called_different(void **state) {
         struct outcome o = decide_many(0, spreads[i], 20 + i, 1000);
         assert_true(o.above + o.below <= 15); /* 1.5 %, at the widest spread; usually none */
         if (spreads[i] <= 0.03) {
-            assert_true(o.within >= (spreads[i] <= 0.01 ? 1000 : 980));
+            assert_true(o.within >= (spreads[i] <= 0.01 ? 1000 : 840));
         }
     }
 }
@@ -178,35 +276,79 @@ static bool mixture_excludes(const struct run *p, double error, double offset, d
     return factor > log(1 / alpha);
 }
 
-static double mixture_replicates(double effect, double spread, uint64_t seed, int paths) {
+typedef bool excludes_offset(const struct run *p, double error, double offset);
+
+static bool mixture_does(const struct run *p, double error, double offset) {
+    return mixture_excludes(p, error, offset, 0.1); /* two-sided at 10 %: about 5 % a side */
+}
+
+static double student_reach[SEQUENTIAL_LAST + 1];
+
+static bool student_does(const struct run *p, double error, double offset) {
+    return fabs(p->mean - offset) > student_reach[p->n] * error;
+}
+
+static double replicates_until(excludes_offset *excludes, double effect, uint64_t seed) {
+    const double spread = 0.02;
     struct rng r;
     double total = 0;
     rng_seed(&r, seed);
-    for (int k = 0; k < paths; k++) {
+    for (int k = 0; k < PATHS; k++) {
         struct run p = {0};
         bool decided = false;
         while (p.n < SEQUENTIAL_LAST && !decided) {
             double error = run_add(&p, effect + spread * rng_normal(&r));
-            if (p.n >= SEQUENTIAL_FIRST) { /* two-sided at 10 %: about 5 % a side */
-                bool up = mixture_excludes(&p, error, MARGIN, 0.1),
-                     down = mixture_excludes(&p, error, -MARGIN, 0.1);
+            if (p.n >= SEQUENTIAL_FIRST) {
+                bool up = excludes(&p, error, MARGIN), down = excludes(&p, error, -MARGIN);
                 decided = (up && p.mean > MARGIN) || (up && down && fabs(p.mean) < MARGIN);
             }
         }
-        total += (double)p.n / paths;
+        total += (double)p.n / PATHS;
     }
     return total;
 }
 
+/* Student's part against the mixture, which has no sign test either. */
 static void fewer_replicates_than_a_bound_without_end(void **state) {
     (void)state;
-    double equal = decide_many(0, 0.02, 40, 1000).replicates;
-    double slower = decide_many(log(1.05), 0.02, 41, 1000).replicates;
-    double equal_mixture = mixture_replicates(0, 0.02, 40, 1000);
-    double slower_mixture = mixture_replicates(log(1.05), 0.02, 41, 1000);
+    reaches(0.95, student_reach);
+    double equal = replicates_until(student_does, 0, 40),
+           slower = replicates_until(student_does, log(1.05), 41),
+           equal_mixture = replicates_until(mixture_does, 0, 40),
+           slower_mixture = replicates_until(mixture_does, log(1.05), 41);
     print_message("replicates to decide: equal %.1f (t mixture %.1f), 5 %% slower %.1f (%.1f)\n", equal,
                   equal_mixture, slower, slower_mixture);
     assert_true(equal < equal_mixture && slower < slower_mixture);
+}
+
+/* The share of comparisons, stopped as soon as they are decided, at whose end a Student bound of that
+ * confidence for a figure that goes along with the ratio is above its truth. */
+static double wrong_when_stopped(double confidence) {
+    const double effect = 0.03, spread = 0.015;
+    struct rng r;
+    int wrong = 0;
+    rng_seed(&r, 70);
+    for (int k = 0; k < WHOLE_PATHS; k++) {
+        double values[SEQUENTIAL_LAST], error = 0;
+        struct sequential_bounds b = {.low = -INFINITY, .high = INFINITY};
+        struct run p = {0};
+        while (p.n < SEQUENTIAL_LAST && sequential_judge(&b, MARGIN) == SEQUENTIAL_UNDECIDED) {
+            values[p.n] = effect + spread * rng_normal(&r);
+            error = run_add(&p, values[p.n]);
+            if (p.n >= SEQUENTIAL_FIRST && fabs(p.mean - MARGIN) > 2.5 * error) {
+                sequential_bounds_of(values, p.n, 0.95, &b);
+            }
+        }
+        wrong += p.mean - special_t_quantile(confidence, (double)(p.n - 1)) * error > effect;
+    }
+    return (double)wrong / WHOLE_PATHS;
+}
+
+static void another_figure_of_a_stopped_comparison_needs_the_confidence_of_a_look(void **state) {
+    (void)state;
+    assert_true(wrong_when_stopped(0.95) > 0.065);
+    assert_true(wrong_when_stopped(sequential_look_confidence(0.95)) < 0.03);
+    assert_true(isnan(sequential_look_confidence(0.9999)));
 }
 
 static void bounds_need_five_values_and_know_their_limits(void **state) {
@@ -245,12 +387,16 @@ static void verdicts_follow_the_bounds(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(peeking_after_every_value_keeps_the_error_rate),
-        cmocka_unit_test(heavy_tails_do_not_raise_the_error_rate),
+        cmocka_unit_test(symmetric_heavy_tails_do_not_raise_the_error_rate),
+        cmocka_unit_test(lopsided_replicates_deceive_student),
+        cmocka_unit_test(the_sign_test_spends_what_it_has_exactly),
+        cmocka_unit_test(no_distribution_makes_a_claim_about_the_median_wrong_too_often),
         cmocka_unit_test(plain_bounds_would_fail),
         cmocka_unit_test(equal_models_are_not_called_different),
         cmocka_unit_test(a_slowdown_of_five_percent_is_found),
         cmocka_unit_test(at_the_margin_either_claim_is_rare),
         cmocka_unit_test(fewer_replicates_than_a_bound_without_end),
+        cmocka_unit_test(another_figure_of_a_stopped_comparison_needs_the_confidence_of_a_look),
         cmocka_unit_test(bounds_need_five_values_and_know_their_limits),
         cmocka_unit_test(verdicts_follow_the_bounds),
     };
