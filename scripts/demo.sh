@@ -11,7 +11,10 @@ port=${PORT:-0}
 stop() {
   local status=$?
   if [ "${KEEP:-}" != 1 ] || [ $status -ne 0 ]; then
-    [ -n "${service:-}" ] && kill "$service" 2>/dev/null && wait "$service" 2>/dev/null
+    if [ -n "${service:-}" ]; then
+      kill "$service" 2>/dev/null || true
+      wait "$service" 2>/dev/null || true
+    fi
     if [ $status -ne 0 ] && [ -s "$data/serve.log" ]; then
       echo "the last lines of the service's log ($data/serve.log):" >&2
       tail -n 15 "$data/serve.log" >&2
@@ -23,6 +26,7 @@ stop() {
 }
 trap stop EXIT INT TERM
 
+: >"$data/said" # the loop below reads it, perhaps before the service's shell has opened it
 "$pare" serve --data "$data/store" --listen "127.0.0.1:$port" >"$data/said" 2>"$data/serve.log" &
 service=$!
 url=

@@ -23,7 +23,7 @@ enum {
     CHAIN = 64,
     MODEL_BYTES = 64 << 20,
 };
-static const uint64_t MS = 1000 * 1000;
+static const uint64_t MS = 1000000;
 static const uint64_t PRODUCT_NS = (uint64_t)60 * 1000 * 1000; /* for each rate */
 static const uint64_t COPY_NS = (uint64_t)150 * 1000 * 1000;
 static const uint64_t TOTAL_NS = (uint64_t)3000 * 1000 * 1000;

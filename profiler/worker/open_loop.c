@@ -12,7 +12,7 @@
 #include "profiler/worker/conditions.h"
 
 enum { BATCH_MOST = 65536 };
-static const uint64_t SPIN_NS = 100 * 1000; /* a sleeping thread wakes up by so much late */
+static const uint64_t SPIN_NS = 100000; /* a sleeping thread wakes up by so much late */
 
 /* ---- the clock ---- */
 
