@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compressors/onnx/hqq.h"
 #include "compressors/onnx/parallel.h"
 #include "core/base/checked.h"
 
@@ -140,6 +141,8 @@ static void round_group(const struct rounding *r, size_t row, size_t g) {
     if (r->choice == GROUP_LEAST) {
         group_choose_least(w, r->importance ? r->importance + first : NULL, n, f, &q->scales[at],
                            &q->zeros[at]);
+    } else if (r->choice == GROUP_HALF_QUADRATIC) {
+        hqq_choose(w, n, f, &q->scales[at], &q->zeros[at]);
     } else {
         group_choose_range(w, n, f, &q->scales[at], &q->zeros[at]);
     }

@@ -62,7 +62,7 @@ static inline float group_nearest(float w, float inverse, float zero, float top)
 /* The code nearest to w. */
 uint8_t group_code(float w, float scale, uint8_t zero, unsigned bits);
 
-enum group_choice { GROUP_RANGE, GROUP_LEAST };
+enum group_choice { GROUP_RANGE, GROUP_LEAST, GROUP_HALF_QUADRATIC /* hqq.h */ };
 
 /* Rounds w [rows, columns] to nearest, on `threads` threads. `importance` [columns] or NULL. RC_INPUT for
  * weights that are not finite. */

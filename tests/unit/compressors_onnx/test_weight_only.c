@@ -198,9 +198,9 @@ static double distance(const float *a, const float *b, size_t n) {
 }
 
 static void convolutions_are_stored_and_say_so(void **state) {
-    static const char *const recipes[] = {"int8:weights", "int8:gptq", "int4",     "int4:gptq",
-                                          "int3:gptq",    "int2",      "int2:gptq"};
-    static const double within[] = {0.01, 0.01, 0.3, 0.3, 0.6, 2, 2};
+    static const char *const recipes[] = {"int8:weights", "int8:gptq", "int4",      "int4:gptq",
+                                          "int3:gptq",    "int2",      "int2:gptq", "int4:hqq"};
+    static const double within[] = {0.01, 0.01, 0.3, 0.3, 0.6, 2, 2, 0.3};
     (void)state;
     for (size_t k = 0; k < sizeof(recipes) / sizeof(recipes[0]); k++) {
         struct dataset *d = noise_dataset();
@@ -215,6 +215,8 @@ static void convolutions_are_stored_and_say_so(void **state) {
         assert_true(record_says(&record.changed, "w1", "convolutions have no kernel"));
         assert_int_equal(record.changed.count + record.left_alone.count, 4);
         assert_true(record_says(&record.notes, NULL, "run as fast as before"));
+        assert_true(record_says(&record.notes, NULL, "3 convolutions are rounded to nearest") ==
+                    (strstr(recipes[k], "hqq") != NULL));
         assert_true(record.storage_only == (bits_of(recipes[k]) == 3));
         if (dataset_is_bound(d)) { /* by the observing steps; for the others the weights alone tell */
             struct builder fresh;
@@ -233,9 +235,9 @@ static void convolutions_are_stored_and_say_so(void **state) {
 }
 
 static void the_same_job_gives_the_same_bytes(void **state) {
-    static const char *const recipes[] = {"int4:gptq", "int3:gptq,group=16", "int2"};
+    static const char *const recipes[] = {"int4:gptq", "int3:gptq,group=16", "int2", "int4:hqq"};
     (void)state;
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < 4; k++) {
         char *data[2];
         size_t size[2];
         for (uint32_t i = 0; i < 2; i++) {
