@@ -182,7 +182,7 @@
                  "WHERE id = ?1 AND state = 'queued'")                                                       \
     X(JOB_TAKE, "UPDATE jobs SET state = 'running', token = token + 1, target = ?2, "                        \
                 "lease_until_ms = ?3, fraction = 0, text = NULL, error_code = NULL, error_text = NULL "      \
-                "WHERE id = ?1 AND (state = 'queued' OR (state = 'running' AND target = ?2))")               \
+                "WHERE id = ?1 AND state = 'queued'")                                                        \
     X(JOB_HEARTBEAT, "UPDATE jobs SET lease_until_ms = ?3, fraction = ?4, text = ?5 "                        \
                      "WHERE id = ?1 AND token = ?2 AND state = 'running'")                                   \
     X(JOB_FINISH, "UPDATE jobs SET state = 'done', fraction = 1, result_json = ?3, lease_until_ms = NULL, "  \

@@ -53,7 +53,7 @@ MUST_USE enum rc store_job_waits(struct store_tx *tx, const char *target, bool *
 MUST_USE enum rc store_job_claim(struct store_tx *tx, const char *target, int64_t lease_ms,
                                  struct store_job *ret, bool *found, struct err *err);
 /* This job and no other, for a target that has done it already (results that were imported). *taken is false
- * when somebody else runs it. */
+ * when it is not queued: an agent runs it. */
 MUST_USE enum rc store_job_take(struct store_tx *tx, const char *id, const char *target, int64_t lease_ms,
                                 struct store_job *ret, bool *taken, struct err *err);
 /* Extends the lease. *cancel: nobody wants the work any more, stop it. RC_CONFLICT: stale. */

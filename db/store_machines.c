@@ -87,13 +87,11 @@ enum rc store_target_put(struct store_tx *tx, const struct store_target *t, stru
 enum rc store_target_put_unseen(struct store_tx *tx, const struct store_target *t, struct err *err) {
     struct store_target before = {0};
     enum rc rc = store_target_get(tx, t->id, &before, err);
-    if (rc != RC_OK && rc != RC_NOT_FOUND) {
+    if ((rc != RC_OK && rc != RC_NOT_FOUND) || before.last_seen_ms > 0) {
         return rc;
     }
     rc = store_target_put(tx, t, err);
-    return rc == RC_OK
-               ? sql_run(tx, SQL_TARGET_SET_SEEN, ARGS(TEXT(t->id), INT(before.last_seen_ms)), NULL, err)
-               : rc;
+    return rc == RC_OK ? sql_run(tx, SQL_TARGET_SET_SEEN, ARGS(TEXT(t->id), INT(0)), NULL, err) : rc;
 }
 
 enum rc store_target_seen(struct store_tx *tx, const char *id, struct err *err) {

@@ -41,7 +41,8 @@ struct store_target {
 MUST_USE enum rc store_target_put(struct store_tx *tx, const struct store_target *t, struct err *err);
 /* Notes that it was heard of, at most every 10 s: a note is a change, and changes wake whoever waits. */
 MUST_USE enum rc store_target_seen(struct store_tx *tx, const char *id, struct err *err);
-/* As store_target_put, without having heard of it: last_seen_ms stays what it was, 0 for a new one. */
+/* As store_target_put, without having heard of it: last_seen_ms is 0. A target that was heard of keeps all
+ * that it said of itself. */
 MUST_USE enum rc store_target_put_unseen(struct store_tx *tx, const struct store_target *t, struct err *err);
 MUST_USE enum rc store_target_get(struct store_tx *tx, const char *id, struct store_target *ret,
                                   struct err *err);

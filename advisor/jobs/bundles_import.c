@@ -1,10 +1,11 @@
 /* bundles_import.c -- taking results back: see bundles.h.
  *
  * First the file is read and its signature checked with the key of the bundle that it names; nothing is
- * stored before. Then the jobs become jobs of the store, as the planner would have made them, taken by the
- * target that has done them; their results are read outside any transaction, as an agent's are; and one
- * transaction records all of them and that the bundle was imported. A crash in between leaves jobs under a
- * lease, which the same file, imported again, takes over. */
+ * stored before. One transaction then does everything: the target, its jobs as the planner would have made
+ * them, their results, and that the bundle was imported. So an import that dies or fails leaves nothing but
+ * blobs that nobody refers to, and the same file, imported again, completes. Results are read outside any
+ * transaction, as an agent's are, and what they are to be read for is what the jobs will be: these come from
+ * a rehearsal, the same transaction taken back. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,8 @@ struct item {
     const json_t *said, *packed; /* of the results; of the bundle */
     struct work_runtime runtime;
     bool known; /* such a profile is stored already, or somebody else measures it now */
+    bool read;  /* for `read_for`, the subject at the rehearsal (owned) */
+    char *read_for;
     char *id, *label, *subject, *profile; /* of the store's job; owned */
     int64_t token;
     struct store_job row;    /* borrows the above */
@@ -51,6 +54,7 @@ struct import {
     unsigned char public_key[STORE_BUNDLE_KEY];
     json_t *answer;          /* of an earlier import of this file, or what is answered; owned */
     bool imported, repeated; /* some results were; these very ones were */
+    bool rehearsed;
     const char *name;
     char *fingerprint; /* owned */
     int64_t cores;
@@ -228,7 +232,7 @@ static enum rc store_contents(const struct import *im, struct err *err) {
     return rc;
 }
 
-/* ---- first transaction: the target and its jobs ---- */
+/* ---- the target and its jobs ---- */
 
 static enum rc keep_row(struct item *it, const struct store_job *job, const char *profile, struct err *err) {
     it->id = strdup(job->id);
@@ -288,8 +292,7 @@ static void forget_rows(struct import *im) {
     }
 }
 
-static enum rc take_jobs(struct store_tx *tx, void *user, struct err *err) {
-    struct import *im = user;
+static enum rc take_jobs(struct store_tx *tx, struct import *im, struct err *err) {
     struct work_study s;
     const struct store_machine_type m = {
         .id = im->type.id, .name = im->type.name, .fingerprint_json = im->fingerprint};
@@ -309,9 +312,27 @@ static enum rc take_jobs(struct store_tx *tx, void *user, struct err *err) {
     return rc;
 }
 
+/* Takes the jobs and gives them back: nothing of it is kept. */
+static enum rc rehearse(struct store_tx *tx, void *user, struct err *err) {
+    struct import *im = user;
+    enum rc rc = take_jobs(tx, im, err);
+    im->rehearsed = rc == RC_OK;
+    return rc == RC_OK ? err_set(err, RC_CANCELLED, "a rehearsal") : rc;
+}
+
+static enum rc learn_jobs(struct import *im, struct err *err) {
+    enum rc rc = store_write(im->jobs->store, rehearse, im, err);
+    return im->rehearsed && rc == RC_CANCELLED ? RC_OK : rc;
+}
+
 /* ---- the results, as an agent's ---- */
 
 static enum rc read_result(const struct import *im, struct item *it, struct err *err) {
+    it->read = true;
+    it->read_for = strdup(it->subject);
+    if (!it->read_for) {
+        return err_memory(err);
+    }
     enum rc rc = completion_read(im->jobs->store, &it->row, json_object_get(it->said, "result"),
                                  json_object_get(it->said, "files"), &it->made, &it->why);
     if (rc == RC_INPUT || rc == RC_TOO_LARGE) { /* this job failed; the others need not */
@@ -351,11 +372,17 @@ static json_t *answer_json(const struct import *im) {
                      im->type.name, "recorded", recorded, "known", known, "failed", failed);
 }
 
-/* ---- second transaction: everything at once ---- */
+/* ---- everything at once ---- */
 
 static enum rc record_item(struct store_tx *tx, const struct item *it, struct err *err) {
     bool repeated = false;
     const char *state = NULL;
+    if (!it->made && !it->failure.text) {
+        return err_set(err, RC_CONFLICT, "the work of the study changed meanwhile: import the results again");
+    }
+    if (it->read && strcmp(it->subject, it->read_for) != 0) {
+        return err_set(err, RC_CONFLICT, "the machine changed meanwhile: import the results again");
+    }
     if (!it->made) {
         return store_job_fail(tx, it->id, it->token, &it->failure, &state, &repeated, err);
     }
@@ -392,9 +419,14 @@ static enum rc add_to_plan(struct store_tx *tx, const struct import *im, struct 
 }
 
 static enum rc record(struct store_tx *tx, void *user, struct err *err) {
-    const struct import *im = user;
+    struct import *im = user;
     const char *answer = NULL;
-    enum rc rc = stored_tx_text(tx, json_incref(im->answer), &answer, err);
+    enum rc rc = take_jobs(tx, im, err);
+    if (rc == RC_OK) {
+        json_decref(im->answer);
+        im->answer = answer_json(im);
+        rc = im->answer ? stored_tx_text(tx, json_incref(im->answer), &answer, err) : err_memory(err);
+    }
     for (size_t i = 0; rc == RC_OK && i < im->n; i++) {
         rc = im->items[i].known ? RC_OK : record_item(tx, &im->items[i], err);
     }
@@ -408,13 +440,11 @@ static enum rc import_file(struct import *im, const struct mapped_file *map, str
         return rc;
     }
     if ((rc = read_target(im, err)) != RC_OK || (rc = read_items(im, err)) != RC_OK ||
-        (rc = store_contents(im, err)) != RC_OK ||
-        (rc = store_write(im->jobs->store, take_jobs, im, err)) != RC_OK ||
+        (rc = store_contents(im, err)) != RC_OK || (rc = learn_jobs(im, err)) != RC_OK ||
         (rc = read_results(im, err)) != RC_OK) {
         return rc;
     }
-    im->answer = answer_json(im);
-    rc = im->answer ? store_write(im->jobs->store, record, im, err) : err_memory(err);
+    rc = store_write(im->jobs->store, record, im, err);
     if (rc == RC_OK) {
         log_event(LOG_INFO, "bundle_imported", "bundle=%s study=%s target=%s jobs=%zu", im->file.bundle,
                   im->study, im->target, im->n);
@@ -426,6 +456,7 @@ static void release(struct import *im) {
     forget_rows(im);
     for (size_t i = 0; i < im->n; i++) {
         completion_free(im->items[i].made);
+        free(im->items[i].read_for);
     }
     free(im->items);
     json_decref(im->bundle);
