@@ -86,10 +86,10 @@ static enum rc make_folders(struct store *s, struct err *err) {
     return rc;
 }
 
-static void on_commit(void *user) {
+static void on_commit(void *user, unsigned changes) {
     struct store *s = user;
     pthread_mutex_lock(&s->mutex);
-    atomic_fetch_add(&s->changes, 1);
+    atomic_fetch_add(&s->changes, changes);
     pthread_cond_broadcast(&s->changed);
     void (*fn)(void *) = s->on_change;
     void *fn_user = s->on_change_user;
@@ -292,7 +292,7 @@ uint64_t store_wait_change(struct store *s, uint64_t seen, uint64_t timeout_ms) 
 }
 
 void store_wake(struct store *s) {
-    on_commit(s);
+    on_commit(s, 1);
 }
 
 void store_on_change(struct store *s, void (*fn)(void *user), void *user) {

@@ -54,7 +54,7 @@ MUST_USE void *store_alloc(struct store_tx *tx, size_t count, size_t size);
 int64_t store_now_ms(const struct store *s);
 int64_t store_tx_now_ms(const struct store_tx *tx);
 
-/* A number that grows with every committed transaction. */
+/* A number that grows by one with every committed write that changed something. */
 uint64_t store_changes(const struct store *s);
 /* Waits until the number differs from `seen` or timeout_ms passed; returns the number. */
 uint64_t store_wait_change(struct store *s, uint64_t seen, uint64_t timeout_ms);

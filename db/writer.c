@@ -20,7 +20,7 @@ struct request {
 struct writer {
     struct store *store;
     struct sql *sql;
-    void (*on_commit)(void *user);
+    void (*on_commit)(void *user, unsigned changes);
     void *user;
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -49,16 +49,16 @@ static void run_request(struct writer *w, struct request *r) {
     arena_free(tx.arena);
 }
 
-/* One transaction over the batch; true when it changed something. If it cannot be committed, everything in it
- * failed. */
-static bool run_batch(struct writer *w, struct request *batch) {
+/* One transaction over the batch; gives how many requests changed something. If it cannot be committed,
+ * everything in it failed. */
+static unsigned run_batch(struct writer *w, struct request *batch) {
     struct err err = {0};
-    bool changed = false;
+    unsigned changes = 0;
     enum rc rc = sql_text_run(w->sql, "BEGIN IMMEDIATE", &err);
     for (struct request *r = batch; rc == RC_OK && r; r = r->next) {
         int64_t before = sqlite3_total_changes64(w->sql->handle);
         run_request(w, r);
-        changed = changed || (r->rc == RC_OK && sqlite3_total_changes64(w->sql->handle) != before);
+        changes += r->rc == RC_OK && sqlite3_total_changes64(w->sql->handle) != before;
         if (sqlite3_get_autocommit(w->sql->handle)) { /* a full disk: SQLite has rolled back all of it */
             rc = err_set(&err, RC_IO, "the transaction was given up: %s", r->err ? r->err->text : "");
         }
@@ -72,7 +72,7 @@ static bool run_batch(struct writer *w, struct request *batch) {
     for (struct request *r = batch; rc != RC_OK && r; r = r->next) {
         r->rc = err_set(r->err, rc, "%s", err.text);
     }
-    return changed && rc == RC_OK;
+    return rc == RC_OK ? changes : 0;
 }
 
 /* Called with the mutex held: detaches up to BATCH_MAX requests. */
@@ -102,8 +102,9 @@ static void *writer_main(void *user) {
         }
         struct request *batch = take(w);
         pthread_mutex_unlock(&w->mutex);
-        if (run_batch(w, batch)) {
-            w->on_commit(w->user);
+        unsigned changes = run_batch(w, batch);
+        if (changes > 0) {
+            w->on_commit(w->user, changes);
         }
         pthread_mutex_lock(&w->mutex);
         while (batch) { /* a request is its caller's again as soon as the mutex is free */
@@ -117,8 +118,9 @@ static void *writer_main(void *user) {
     return NULL;
 }
 
-enum rc writer_start(struct store *store, struct sql *sql, size_t queue_max, void (*on_commit)(void *user),
-                     void *user, struct writer **ret, struct err *err) {
+enum rc writer_start(struct store *store, struct sql *sql, size_t queue_max,
+                     void (*on_commit)(void *user, unsigned changes), void *user, struct writer **ret,
+                     struct err *err) {
     struct writer *w = calloc(1, sizeof(*w));
     if (!w) {
         return err_memory(err);

@@ -5,18 +5,20 @@
 #include <string.h>
 #include <strings.h>
 
+#include "advisor/http/answer_cache.h"
 #include "advisor/http/http_metrics.h"
 #include "advisor/http/idempotency.h"
 #include "advisor/jobs/jobs.h"
 #include "db/store.h"
 #include "db/store_tokens.h"
 
-enum { ROUTES_MAX = 128 };
+enum { ROUTES_MAX = 128, ANSWERS = 64, ANSWERS_BYTES = 8 << 20 };
 
 struct app {
     struct app_opts opts;
     struct http_metrics *metrics;
     struct idempotency *idempotency;
+    struct answer_cache *answers;
     const struct route *routes[ROUTES_MAX];
     struct route_table table;
     pthread_mutex_t lock;       /* guards the two below */
@@ -46,6 +48,9 @@ enum rc app_new(const struct app_opts *opts, struct app **ret, struct err *err) 
     if (rc == RC_OK) {
         rc = idempotency_new(&app->idempotency, err);
     }
+    if (rc == RC_OK && !(app->answers = answer_cache_new(ANSWERS, ANSWERS_BYTES))) {
+        rc = err_memory(err);
+    }
     if (rc == RC_OK) {
         rc = add_own_routes(app, err);
     }
@@ -61,6 +66,7 @@ void app_free(struct app *app) {
     if (app) {
         http_metrics_free(app->metrics);
         idempotency_free(app->idempotency);
+        answer_cache_free(app->answers);
         pthread_mutex_destroy(&app->lock);
         free(app);
     }
@@ -86,6 +92,10 @@ struct jobs *app_jobs(struct app *app) {
 
 struct store *app_store(struct app *app) {
     return jobs_store(app->opts.jobs);
+}
+
+struct answer_cache *app_answers(struct app *app) {
+    return app->answers;
 }
 
 struct http_metrics *app_metrics(struct app *app) {

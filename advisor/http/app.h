@@ -28,6 +28,7 @@ MUST_USE enum rc app_add_route(struct app *app, const struct route *route, struc
 struct jobs *app_jobs(struct app *app);
 struct store *app_store(struct app *app); /* that of the jobs */
 struct http_metrics *app_metrics(struct app *app);
+struct answer_cache *app_answers(struct app *app); /* of POST /v1/recommendations */
 const char *app_version(const struct app *app);
 const struct route_table *app_routes(const struct app *app);
 bool app_is_loopback(const struct app *app);

@@ -1,14 +1,33 @@
 /* What users ask: recommendations, comparisons, gates. */
+#include "advisor/http/answer_cache.h"
 #include "advisor/http/app.h"
 #include "advisor/http/handlers.h"
 #include "advisor/http/view_call.h"
 #include "advisor/jobs/answer.h"
 #include "advisor/jobs/comparisons.h"
 #include "advisor/jobs/gates.h"
+#include "db/store.h"
 
 enum rc handle_recommendation_post(struct app *app, const struct http_request *req, struct http_response *res,
                                    struct err *err) {
-    return view_call_post(answer_recommend, 201, app, req, res, err);
+    struct answer_cache *answers = app_answers(app);
+    bool found = false;
+    uint64_t before = store_changes(app_store(app));
+    enum rc rc = RC_OK;
+    if (http_body_is_json(req)) {
+        rc = answer_cache_get(answers, before, req->body, req->body_size, &res->body, &found, err);
+    }
+    if (rc != RC_OK || found) {
+        res->status = 201;
+        res->content_type = "application/json";
+        return rc;
+    }
+    rc = view_call_post(answer_recommend, 201, app, req, res, err);
+    if (rc == RC_OK) {
+        answer_cache_put(answers, before, store_changes(app_store(app)), req->body, req->body_size,
+                         res->body.data, res->body.size);
+    }
+    return rc;
 }
 
 enum rc handle_recommendation_get(struct app *app, const struct http_request *req, struct http_response *res,

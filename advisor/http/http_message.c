@@ -85,9 +85,13 @@ enum rc http_content_range(const char *text, struct http_range *ret, struct err 
     return RC_OK;
 }
 
+bool http_body_is_json(const struct http_request *req) {
+    return is_json_type(http_header(req, "content-type"));
+}
+
 enum rc http_body_json(const struct http_request *req, struct http_response *res, json_t **ret,
                        struct err *err) {
-    if (!is_json_type(http_header(req, "content-type"))) {
+    if (!http_body_is_json(req)) {
         res->status = 415;
         return err_set(err, RC_USAGE, "the body must be JSON, sent with Content-Type: application/json");
     }

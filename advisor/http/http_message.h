@@ -98,6 +98,8 @@ struct http_range {
 /* A Content-Range of the form "bytes FIRST-LAST/TOTAL" (RFC 9110, section 14.4); anything else is RC_INPUT.
  */
 MUST_USE enum rc http_content_range(const char *text, struct http_range *ret, struct err *err);
+/* Whether Content-Type says JSON. */
+bool http_body_is_json(const struct http_request *req);
 /* The body as JSON: RC_INPUT where it is not an object or its Content-Type is another one. The caller owns
  * *ret. */
 MUST_USE enum rc http_body_json(const struct http_request *req, struct http_response *res, json_t **ret,

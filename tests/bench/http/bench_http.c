@@ -1,7 +1,8 @@
 /* bench_http -- requests a second and latency of the service beside a bare libuv + llhttp responder, on
- * loopback. Usage: bench_http [SECONDS [CONNECTIONS [PORT PATH]]]   (default 3 s, 32 connections) With PORT
- * and PATH a running service is asked; otherwise the bare responder and a service started here (GET
- * /v2/health/live). The client is a closed loop over CONNECTIONS keep-alive connections on one thread. */
+ * loopback. Usage: bench_http [SECONDS [CONNECTIONS [PORT PATH [BODY]]]]   (default 3 s, 32 connections) With
+ * PORT and PATH a running service is asked, by POST with the JSON text BODY where one is given, after the
+ * bare responder; otherwise the bare responder and a service started here (GET /v2/health/live). The client
+ * is a closed loop over CONNECTIONS keep-alive connections on one thread. */
 #include <arpa/inet.h>
 #include <llhttp.h>
 #include <netinet/tcp.h>
@@ -40,7 +41,7 @@ struct client {
 };
 
 struct load {
-    char request[1024];
+    char request[4096];
     struct client clients[CONNECTIONS_MAX];
     float *latency_us;
     size_t count;
@@ -71,7 +72,7 @@ static void on_answer(struct load *l, struct client *c) {
     c->size += (size_t)n;
     c->answer[c->size] = '\0';
     if (is_complete(c)) {
-        l->failed += memcmp(c->answer, "HTTP/1.1 200", 12) != 0;
+        l->failed += memcmp(c->answer, "HTTP/1.1 20", 11) != 0;
         if (l->count < SAMPLES_MAX) {
             l->latency_us[l->count++] = (float)((double)(clock_mono_ns() - c->sent_ns) / 1000.0);
         }
@@ -103,15 +104,20 @@ static void report(const char *name, struct load *l, double seconds) {
            (double)l->latency_us[l->count * 99 / 100], (unsigned long long)l->failed);
 }
 
-static void run_load(const char *name, int port, const char *path, unsigned connections, double seconds) {
+static void run_load(const char *name, int port, const char *path, const char *body, unsigned connections,
+                     double seconds) {
     struct load *l = calloc(1, sizeof(*l));
     struct epoll_event events[CONNECTIONS_MAX];
     int epoll = epoll_create1(0);
     if (!l || epoll < 0 || !(l->latency_us = malloc(SAMPLES_MAX * sizeof(float)))) {
         die("starting the load");
     }
-    snprintf(l->request, sizeof(l->request),
-             "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n", path);
+    int size = snprintf(l->request, sizeof(l->request),
+                        "%s %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n",
+                        body ? "POST" : "GET", path);
+    snprintf(l->request + size, sizeof(l->request) - (size_t)size,
+             body ? "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s" : "\r\n",
+             body ? strlen(body) : 0, body);
     for (unsigned i = 0; i < connections; i++) {
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = &l->clients[i]};
         connect_client(&l->clients[i], port);
@@ -215,7 +221,7 @@ static void bench_bare(unsigned connections, double seconds) {
     }
     uv_tcp_getsockname(&b.listener, (struct sockaddr *)&ip, &size);
     pthread_create(&thread, NULL, run_bare, &b);
-    run_load("bare libuv + llhttp", ntohs(ip.sin_port), "/", connections, seconds);
+    run_load("bare libuv + llhttp", ntohs(ip.sin_port), "/", NULL, connections, seconds);
     uv_async_send(&b.stop);
     pthread_join(thread, NULL);
 }
@@ -245,8 +251,9 @@ static void bench_service(unsigned connections, double seconds) {
         exit(1);
     }
     pthread_create(&thread, NULL, run_service, server);
-    run_load("service, GET /v2/health/live", server_port(server), "/v2/health/live", connections, seconds);
-    run_load("service, GET /v1/prices", server_port(server), "/v1/prices", connections, seconds);
+    run_load("service, GET /v2/health/live", server_port(server), "/v2/health/live", NULL, connections,
+             seconds);
+    run_load("service, GET /v1/prices", server_port(server), "/v1/prices", NULL, connections, seconds);
     server_stop(server);
     pthread_join(thread, NULL);
     jobs_close(jobs);
@@ -260,13 +267,17 @@ static void bench_service(unsigned connections, double seconds) {
 int main(int argc, char **argv) {
     double seconds = argc > 1 ? strtod(argv[1], NULL) : 3;
     unsigned connections = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 32;
-    if (seconds <= 0 || connections < 1 || connections > CONNECTIONS_MAX || argc == 4 || sodium_init() < 0) {
-        fprintf(stderr, "usage: %s [SECONDS [CONNECTIONS [PORT PATH]]]\n", argv[0]);
+    if (seconds <= 0 || connections < 1 || connections > CONNECTIONS_MAX || argc == 4 || argc > 6 ||
+        sodium_init() < 0) {
+        fprintf(stderr, "usage: %s [SECONDS [CONNECTIONS [PORT PATH [BODY]]]]\n", argv[0]);
         return 2;
     }
     log_set_level(LOG_ERROR);
-    if (argc == 5) {
-        run_load(argv[4], (int)strtol(argv[3], NULL, 10), argv[4], connections, seconds);
+    if (argc >= 5) {
+        if (argc == 6) {
+            bench_bare(connections, seconds);
+        }
+        run_load(argv[4], (int)strtol(argv[3], NULL, 10), argv[4], argv[5], connections, seconds);
         return 0;
     }
     bench_bare(connections, seconds);
