@@ -3,9 +3,16 @@
  * turn. Prints one line of JSON: the ratio of the rates should lie within 5 % of 1, that of the queries below
  * 0.25.
  *
- *   bench_server [MODEL [LIMIT_US [STEP_PERCENT]]]     input: one image of noise; one thread */
+ * The latency limit is a multiple of the median of runs that do not wait, so that a slow machine has one as
+ * well.
+ *
+ *   bench_server [MODEL [TIMES [PERCENTILE [STEP_PERCENT]]]]     input: one image of noise; one thread
+ *
+ * Defaults: p99 within 8 times the median; rates 2.5 % of the offline throughput apart. Exit 1 when the
+ * search misses. */
 #include <math.h>
 #include <onnxruntime_c_api.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +20,15 @@
 
 #include "core/base/clock.h"
 #include "core/stats/poisson.h"
+#include "core/stats/quantile.h"
 #include "profiler/worker/open_loop.h"
 #include "profiler/worker/server_rate.h"
 
 enum { THREADS = 1, IMAGE = 28 * 28, MIN_QUERIES = 1500, SCHEDULE_SEED = 1, WAITING_MOST = 8192 };
 static const uint64_t SECOND_NS = 1000000000;
 static const double LOWEST_SHARE =
-    0.2; /* of the offline throughput: the sweep begins there, to spend less time */
+    0.3; /* of the offline throughput: the sweep begins there, to spend less time */
+static const double RATES_APART = 1.05, QUERIES_SHARE = 0.25;
 
 struct model {
     const OrtApi *api;
@@ -107,10 +116,24 @@ static double sweep(const struct scenario_instance *instance, const struct rate_
     return best;
 }
 
+static double median_us(const struct scenario_sample *s) {
+    float *sorted = calloc(s->n, sizeof(*sorted));
+    if (!sorted) {
+        exit(1);
+    }
+    memcpy(sorted, s->us, s->n * sizeof(*sorted));
+    quantile_sort(sorted, s->n);
+    double median = (double)quantile_of(sorted, s->n, 0.5);
+    free(sorted);
+    return median;
+}
+
 int main(int argc, char **argv) {
     const char *path = argc > 1 ? argv[1] : "examples/fashion-mnist/fmnist-resnet.onnx";
-    const struct rate_limit limit = {0.99, argc > 2 ? strtod(argv[2], NULL) : 5000};
-    double step = (argc > 3 ? strtod(argv[3], NULL) : 5) / 100;
+    double times = argc > 2 ? strtod(argv[2], NULL) : 8;
+    double percentile = argc > 3 ? strtod(argv[3], NULL) / 100 : 0.99;
+    double step = (argc > 4 ? strtod(argv[4], NULL) : 2.5) / 100;
+    struct rate_limit limit = {percentile, 0};
     struct model model;
     struct scenario_sample filled;
     struct server_rate_result r;
@@ -129,16 +152,19 @@ int main(int argc, char **argv) {
                                           .batch = 1,
                                           .samples_per_run = 1};
     fine(scenario_run(&instance, 1, &closed, &filled, &err), &err);
+    limit.limit_us = times * median_us(&filled);
     fine(server_rate_run(&instance, 1, &filled, &opts, &r, &err), &err);
     uint64_t queries = 0, full = rate_watch_samples(&limit, 1, 0.95, MIN_QUERIES);
     double best = sweep(&instance, &limit, filled.rate_per_s, step, (size_t)full, &queries);
-    printf("{\"bench\": \"server\", \"offline_per_s\": %.0f, \"search_per_s\": %.1f, \"complete\": %s, "
+    double apart = r.search.met_per_s / best, share = (double)r.search.queries / (double)queries;
+    printf("{\"bench\": \"server\", \"limit_us\": %.0f, \"offline_per_s\": %.0f, \"search_per_s\": %.1f, "
+           "\"complete\": %s, "
            "\"sweep_per_s\": %.1f, \"rate_ratio\": %.4f, \"search_queries\": %llu, \"sweep_queries\": %llu, "
            "\"query_ratio\": %.4f}\n",
-           filled.rate_per_s, r.search.met_per_s, r.search.complete ? "true" : "false", best,
-           best > 0 ? r.search.met_per_s / best : NAN, (unsigned long long)r.search.queries,
-           (unsigned long long)queries, (double)r.search.queries / (double)queries);
+           limit.limit_us, filled.rate_per_s, r.search.met_per_s, r.search.complete ? "true" : "false", best,
+           best > 0 ? apart : NAN, (unsigned long long)r.search.queries, (unsigned long long)queries, share);
     server_rate_release(&r);
     scenario_sample_release(&filled);
-    return 0;
+    bool found = apart < RATES_APART && apart > 1 / RATES_APART && share < QUERIES_SHARE;
+    return found ? 0 : 1;
 }
