@@ -69,10 +69,6 @@ static enum rc load_side(struct store_tx *tx, const char *id, struct side *s, st
     } else if (rc == RC_NOT_FOUND) {
         rc = load_model(tx, id, s, err);
     }
-    if (rc == RC_OK && strcmp(s->family, "onnx") != 0) {
-        rc = err_set(err, RC_UNSUPPORTED, "%s is a %s model: comparison runs take ONNX models only", id,
-                     s->family);
-    }
     return rc;
 }
 
@@ -217,6 +213,11 @@ enum rc comparison_plan_make(struct store_tx *tx, const struct comparison_wish *
     enum rc rc = load_side(tx, wish->model, &model, err);
     if (rc == RC_OK) {
         rc = load_side(tx, wish->reference, &reference, err);
+    }
+    if (rc == RC_OK && strcmp(model.family, reference.family) != 0) {
+        rc = err_set(err, RC_UNSUPPORTED,
+                     "%s is a %s model and %s a %s one: a comparison run takes two of one kind", model.id,
+                     model.family, reference.id, reference.family);
     }
     if (rc == RC_OK) {
         rc = fit_settings(tx, &model, &reference, err);

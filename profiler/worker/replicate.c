@@ -14,6 +14,7 @@
 #include "core/stats/rng.h"
 #include "profiler/worker/conditions.h"
 #include "profiler/worker/profile.h"
+#include "runtimes/llama_lm.h"
 
 static const double DEFAULT_MEASURE_S = 0.25;
 static const double WARMUP_SHARE = 0.15;
@@ -47,8 +48,12 @@ static enum rc check(const struct job_spec *spec, const struct replicate_setting
     if (!spec->has_reference) {
         return err_set(err, RC_INPUT, "field \"reference\": missing; a comparison needs two models");
     }
-    if (spec->model.family != FAMILY_ONNX || spec->reference.family != FAMILY_ONNX) {
-        return err_set(err, RC_UNSUPPORTED, "comparison runs take ONNX models only");
+    if (spec->model.family != spec->reference.family) {
+        return err_set(err, RC_UNSUPPORTED,
+                       "a comparison run takes two ONNX or two GGUF models, not one of each");
+    }
+    if (spec->model.family == FAMILY_GGUF && s->batch != 1) {
+        return err_set(err, RC_INPUT, "language models are compared with batch 1, not %u", s->batch);
     }
     if (reference_batch != (int64_t)s->batch) {
         return err_set(err, RC_INPUT, "both must have the same batch, not %u and %lld", s->batch,
@@ -138,13 +143,18 @@ static enum rc pin(const struct replicate_settings *settings, struct err *err) {
                : err_set(err, RC_INTERNAL, "the worker cannot be pinned to its cores");
 }
 
+/* Which of the two is loaded first. */
+static int first_loaded(const struct replicate_settings *settings) {
+    struct rng r;
+    rng_seed(&r, settings->seed);
+    return (int)rng_below(&r, INTERLEAVE_SIDES);
+}
+
 static enum rc open_sessions(const struct job_spec *spec, const struct replicate_settings *settings,
                              bool shared_inputs, struct replicate_pair *p, struct err *err) {
     bool shared = settings->threads[0] == settings->threads[1] && settings->threads[0] > 1;
     const struct onnxruntime_opts opts = {.shared_threads = shared ? settings->threads[0] : 0};
-    struct rng r;
-    rng_seed(&r, settings->seed);
-    int first = (int)rng_below(&r, INTERLEAVE_SIDES);
+    int first = first_loaded(settings);
     enum rc rc = onnxruntime_new(&opts, &p->runtime, err);
     for (int k = 0; rc == RC_OK && k < INTERLEAVE_SIDES; k++) {
         int who = (first + k) % INTERLEAVE_SIDES;
@@ -162,10 +172,21 @@ static enum rc open_sessions(const struct job_spec *spec, const struct replicate
     return rc;
 }
 
+static enum rc open_texts(const struct job_spec *spec, const struct replicate_settings *settings,
+                          struct replicate_pair *p, struct err *err) {
+    enum rc rc = pin(settings, err);
+    return rc == RC_OK ? replicate_text_open(spec, settings->threads, first_loaded(settings), &p->texts,
+                                             p->sides, err)
+                       : rc;
+}
+
 enum rc replicate_open(const struct job_spec *spec, const struct replicate_settings *settings,
                        struct replicate_pair *ret, struct err *err) {
     bool shared_inputs = false;
     *ret = (struct replicate_pair){0};
+    if (spec->model.family == FAMILY_GGUF) {
+        return open_texts(spec, settings, ret, err);
+    }
     enum rc rc = same_inputs(spec, &shared_inputs, err);
     if (rc == RC_OK) {
         rc = open_pools(spec, settings, shared_inputs, ret, err);
@@ -184,6 +205,7 @@ void replicate_close(struct replicate_pair *p) {
         input_pool_release(&p->pools[who]);
     }
     onnxruntime_free(p->runtime);
+    replicate_text_close(&p->texts);
     *p = (struct replicate_pair){0};
 }
 
@@ -240,11 +262,13 @@ static enum rc report(struct worker_job *job, const struct attempt *a, const str
     json_t *repeated = first ? json_pack("{s:f, s:o}", "log_ratio", first->sample.log_ratio, "conditions",
                                          conditions_json(&first->conditions))
                              : json_null();
+    bool text = job->spec->model.family == FAMILY_GGUF;
+    const char *version = text ? llama_lm_version() : onnxruntime_version();
     json_t *part =
         json_pack("{s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:s}", "log_ratio", s->log_ratio, "n",
                   (json_int_t)s->n, "pairs", (json_int_t)s->pairs, "block_runs", (json_int_t)s->block_runs,
                   "warmup_runs", (json_int_t)s->warmup_runs, "conditions", conditions_json(&a->conditions),
-                  "repeated", repeated, "seconds", seconds, "runtime_version", onnxruntime_version());
+                  "repeated", repeated, "seconds", seconds, "runtime_version", version);
     if (json_object_update_new(job->result, part) != 0) {
         return err_memory(err);
     }

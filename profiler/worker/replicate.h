@@ -11,6 +11,7 @@
 #include "core/base/err.h"
 #include "profiler/worker/interleave.h"
 #include "profiler/worker/pooled_run.h"
+#include "profiler/worker/replicate_text.h"
 #include "profiler/worker/worker_job.h"
 
 struct replicate_settings {
@@ -24,15 +25,16 @@ struct replicate_pair {
     struct onnxruntime *runtime;
     struct input_pool pools[INTERLEAVE_SIDES];
     struct pooled_run runs[INTERLEAVE_SIDES];
+    struct replicate_text texts; /* instead of the above, language models */
     struct interleave_side sides[INTERLEAVE_SIDES];
 };
 
-/* Reads the keys of the job. RC_INPUT, also for more threads than there are cores; RC_UNSUPPORTED for
- * language models. */
+/* Reads the keys of the job. RC_INPUT, also for more threads than there are cores; RC_UNSUPPORTED for models
+ * of two kinds. */
 MUST_USE enum rc replicate_settings_read(const struct job_spec *spec, struct replicate_settings *ret,
                                          struct err *err);
 
-/* Loads both. Release with replicate_close, also after a failure. */
+/* Loads both. `ret` must stay where it is; release with replicate_close, also after a failure. */
 MUST_USE enum rc replicate_open(const struct job_spec *spec, const struct replicate_settings *settings,
                                 struct replicate_pair *ret, struct err *err);
 void replicate_close(struct replicate_pair *p);

@@ -6,8 +6,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { check, request } from '../support/openapi.mjs';
-import { hasFashion, resnet, writeFashion } from '../support/samples.mjs';
+import { hasFashion, languageModel, resnet, writeFashion, writeText } from '../support/samples.mjs';
 import { binaries, Service, temporaryFolder } from '../support/service.mjs';
+import { askWorker } from '../support/worker_target.mjs';
 
 const skip = hasFashion ? false : "Debian's package dataset-fashion-mnist is not installed";
 const folder = temporaryFolder('compare');
@@ -148,6 +149,30 @@ test('pare compare --measure: 1 for a slower model, 0 for a faster one', { skip 
   const better = await service.pare(['compare', slower, model, '--measure', '--dataset', dataset, '--output', 'json']);
   assert.equal(better.code, 0, better.stdout + better.stderr);
   assert.equal(JSON.parse(better.stdout).verdict, 'faster');
+});
+
+test('language models are compared by generating', { skip }, async (t) => {
+  if (!askWorker('--probe').runtimes.llama) return t.skip('built without libllama');
+  const gguf = { family: 'gguf', main: path.basename(languageModel), files: [local(languageModel)] };
+  const job = { kind: 'compare', model: gguf, reference: gguf, dataset: null, runtime, reference_runtime: runtime, seed: 3, measure_s: 0.1 };
+  const { type, result, error } = await work(job);
+  assert.equal(type, 'result', JSON.stringify(error));
+  assert.ok(result.pairs >= 5 && result.model.p50_us > 0 && result.reference.p50_us > 0);
+  assert.match(result.runtime_version, /llama/);
+  assert.match((await work({ ...job, reference: onnx(resnet) })).error.text, /not one of each/);
+  assert.match((await work({ ...job, runtime: { threads: 1, batch: 2 }, reference_runtime: { threads: 1, batch: 2 } })).error.text, /batch 1/);
+  const posted = await ask('POST', '/v1/models', { name: 'llm', files: [{ path: 'm.gguf', sha256: await upload(readFileSync(languageModel)) }] });
+  const text = await ask('POST', '/v1/datasets', { name: 'text', format: 'text',
+    files: [{ path: 'text', role: 'text', sha256: await upload(readFileSync(writeText(folder, 'small.txt', 4000))) }] });
+  const llm = posted.body.id;
+  const begun = await ask('POST', '/v1/compare', { configurations: [llm, llm], measure: { margin: 0.5, time_limit_s: 1 }, dataset: text.body.id });
+  assert.equal(begun.status, 202, begun.text);
+  const ended = await until(begun.body.id, (c) => c.state !== 'running');
+  assert.equal(ended.state, 'done', JSON.stringify(ended.error));
+  assert.ok(ended.replicates.length >= 1 && ended.replicates.every((r) => r.model_p50_us > 0 && r.n >= 5), 'a busy machine may leave it undecided');
+  const mixed = await ask('POST', '/v1/compare', { configurations: [model, llm], measure: {}, dataset });
+  assert.equal(mixed.status, 422, mixed.text);
+  assert.match(mixed.body.detail, /two of one kind/);
 });
 
 test('3: out of time', { skip }, async () => {
