@@ -43,8 +43,7 @@ static enum rc take(void *user, size_t part, size_t thread, const struct onnxrun
     return RC_OK;
 }
 
-/* The node's output is the model's first one, or becomes it when a constant is added. */
-static bool gives_output(const struct graph *g, const struct graph_node *n) {
+bool class_weights_is_last(const struct graph *g, const struct graph_node *n) {
     const struct graph_value *out = graph_output(g, n, 0);
     const struct graph_use *use = out && !out->is_output ? graph_sole_use(out) : NULL;
     if (use && graph_is_op(use->node, "Add") && graph_constant(g, graph_input(g, use->node, 1 - use->slot))) {
@@ -60,7 +59,7 @@ enum rc class_weights(const struct compress_job *job, const struct graph_node *n
     struct compress_job quiet = *job;
     *ret = NULL;
     if ((labels != LABELS_EXAMPLE && labels != LABELS_POSITION) || classes < 2 ||
-        !gives_output(job->graph, n)) {
+        !class_weights_is_last(job->graph, n)) {
         return RC_OK;
     }
     struct sums s = {.probability = calloc(classes, sizeof(double)), .classes = classes};

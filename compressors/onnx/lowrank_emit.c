@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAME_SIZE = 512 };
+enum { NAME_SIZE = 512, PIVOT_OPSET = 11 /* negative axes */ };
 
 const char *lowrank_emit_obstacle(const struct graph *g, const struct graph_node *n,
                                   const struct weights *w) {
@@ -135,5 +135,74 @@ enum rc lowrank_emit(struct graph *g, struct graph_node *n, const struct weights
     struct graph_value *old = w->value;
     enum rc rc =
         w->kind == WEIGHTS_CONV ? emit_conv(&e, narrow, wide, err) : emit_product(&e, narrow, wide, err);
+    return rc != RC_OK || !old->initializer ? rc : graph_remove_initializer(g, old, err);
+}
+
+/* --- some outputs from the others --- */
+
+bool lowrank_emit_can_pivot(const struct weights *w) {
+    return w->kind == WEIGHTS_MATMUL;
+}
+
+/* Adds `op` of two values along the last axis. */
+static enum rc add_along_last(const struct emit *e, const char *op, const char *first, const char *second,
+                              const char *output, struct err *err) {
+    const char *inputs[] = {first, second};
+    struct graph_node *made;
+    const struct graph_node_spec spec = {
+        .op_type = op, .inputs = inputs, .input_count = 2, .outputs = &output, .output_count = 1};
+    enum rc rc = graph_add_node(e->g, &spec, e->n->next, &made, err);
+    return rc != RC_OK ? rc : graph_set_attr_int(e->g, made, "axis", -1, err);
+}
+
+/* Where each output is in what Concat gives. */
+static enum rc add_places(const struct emit *e, const size_t *order, const char **name, struct err *err) {
+    char hint[NAME_SIZE];
+    struct graph_value *v;
+    int64_t *places = calloc(e->shape->rows + 1, sizeof(*places));
+    if (!places) {
+        return err_memory(err);
+    }
+    for (size_t i = 0; i < e->shape->rows; i++) {
+        places[order[i]] = (int64_t)i;
+    }
+    (void)snprintf(hint, sizeof(hint), "%.480s_places", e->w->value->name);
+    enum rc rc = graph_add_ints(e->g, hint, places, e->shape->rows, &v, err);
+    free(places);
+    if (rc == RC_OK) {
+        *name = v->name;
+    }
+    return rc;
+}
+
+/* Makes n give another name, and the two parts together the old one. */
+static enum rc join(const struct emit *e, const char *kept, const size_t *order, struct err *err) {
+    char hint[NAME_SIZE];
+    const char *output = graph_output(e->g, e->n, 0)->name, *places = NULL;
+    (void)snprintf(hint, sizeof(hint), "%.480s_rest", output);
+    const char *rest = graph_unique_name(e->g, hint);
+    (void)snprintf(hint, sizeof(hint), "%.480s_parts", output);
+    enum rc rc = rest ? graph_set_output(e->g, e->n, 0, rest, err) : err_memory(err);
+    if (rc != RC_OK || !order) {
+        return rc != RC_OK ? rc : add_along_last(e, "Concat", kept, rest, output, err);
+    }
+    const char *parts = graph_unique_name(e->g, hint);
+    rc = parts ? add_places(e, order, &places, err) : err_memory(err);
+    rc = rc != RC_OK ? rc : add_along_last(e, "Gather", parts, places, output, err);
+    return rc != RC_OK ? rc : add_along_last(e, "Concat", kept, rest, parts, err);
+}
+
+enum rc lowrank_emit_pivot(struct graph *g, struct graph_node *n, const struct weights *w,
+                           const struct weight_rows *shape, size_t rank, const float *kept, const float *rest,
+                           const size_t *order, struct err *err) {
+    const struct emit e = {g, n, w, shape, rank};
+    const char *names[2];
+    struct graph_node *made;
+    struct graph_value *old = w->value;
+    enum rc rc = graph_need_opset(g, PIVOT_OPSET, err);
+    rc = rc != RC_OK ? rc : add_matrix(&e, "_kept", kept, rank, shape->columns, true, &names[0], err);
+    rc = rc != RC_OK ? rc : add_matrix(&e, "_rest", rest, shape->rows - rank, rank, true, &names[1], err);
+    rc = rc != RC_OK ? rc : chain(&e, "MatMul", names[0], names[1], &made, err);
+    rc = rc != RC_OK ? rc : join(&e, graph_output(g, made, 0)->name, order, err);
     return rc != RC_OK || !old->initializer ? rc : graph_remove_initializer(g, old, err);
 }

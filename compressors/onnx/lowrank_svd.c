@@ -12,6 +12,7 @@
 #include "compressors/onnx/paired_moments.h"
 #include "compressors/onnx/parallel.h"
 #include "compressors/onnx/passes.h"
+#include "compressors/onnx/pivot_rows.h"
 #include "compressors/onnx/rank_budget.h"
 #include "compressors/onnx/weight_rows.h"
 #include "compressors/onnx/whitened_svd.h"
@@ -31,9 +32,13 @@ struct layer {
     float *probe;            /* [groups, rows, columns]: the weights at half the rank that would pay */
     double probe_lost;       /* energy lost then */
     double weight;           /* what a unit of lost energy costs */
+    enum rank_form form;
+    bool whole; /* stays one matrix, outside of the budget, and is only fitted to its new inputs */
     long rank;
     size_t stage;
-    float *narrow, *wide; /* of the stage that runs; NULL otherwise */
+    /* Of the stage that runs; NULL otherwise. */
+    float *narrow, *wide; /* lowrank_emit.h; of a pivot: what is kept, and the rest */
+    size_t *order;        /* [rows], NULL: as they are */
 };
 
 struct lowrank {
@@ -67,11 +72,14 @@ static enum rc visit(struct lowrank *q, struct graph_node *n, struct err *err) {
     if (rc != RC_OK) {
         return rc;
     }
-    if (rank_budget_most(l.rows.rows, l.rows.columns) < MIN_DIRECTIONS) {
+    bool pivots = strcmp(recipe_choice(q->step, "form"), "pivot") == 0;
+    l.form = pivots && lowrank_emit_can_pivot(&l.weights) ? RANK_PIVOT : RANK_PAIR;
+    if (rank_budget_most(l.rows.rows, l.rows.columns, l.form) < MIN_DIRECTIONS) {
         weight_rows_release(&l.rows);
         return record_left_alone(q->job->record, err, name,
                                  "it is too narrow: two matrices of a useful rank would be more operations");
     }
+    l.whole = strcmp(recipe_choice(q->step, "head"), "whole") == 0 && class_weights_is_last(g, n);
     rc = l.rows.groups == 1 ? class_weights(q->job, n, l.rows.rows, &l.importance, err) : RC_OK;
     q->layers[q->count++] = l;
     return rc;
@@ -85,6 +93,9 @@ static enum rc find(struct lowrank *q, struct err *err) {
     rc = rc != RC_OK ? rc : q->layers ? RC_OK : err_memory(err);
     for (struct graph_node *n = graph_first(g); n && rc == RC_OK; n = n->next) {
         rc = visit(q, n, err);
+    }
+    if (q->count == 1) {
+        q->layers[0].whole = false; /* it is all there is */
     }
     if (rc == RC_OK && q->count == 0) {
         rc = err_set(
@@ -127,7 +138,7 @@ static enum rc decompose(const struct layer *l, double *w, const double *h, stru
 }
 
 static size_t probe_rank(const struct layer *l) {
-    return (rank_budget_most(l->rows.rows, l->rows.columns) + 1) / 2;
+    return (rank_budget_most(l->rows.rows, l->rows.columns, l->form) + 1) / 2;
 }
 
 static void fill_probe(struct layer *l, size_t group, const struct whitened_svd *s) {
@@ -217,12 +228,14 @@ static enum rc weigh(struct lowrank *q, struct err *err) {
 
 /* --- ranks --- */
 
-static enum rc choose_by_budget(struct lowrank *q, const struct rank_layer *layers, struct err *err) {
-    long *ranks = calloc(q->count + 1, sizeof(*ranks));
-    enum rc rc = ranks ? rank_budget_choose(layers, q->count, recipe_number(q->step, "ratio"), ranks, err)
+/* `shapes` are those of the layers that are not left whole. */
+static enum rc choose_by_budget(struct lowrank *q, const struct rank_layer *shapes, size_t count,
+                                struct err *err) {
+    long *ranks = calloc(count + 1, sizeof(*ranks));
+    enum rc rc = ranks ? rank_budget_choose(shapes, count, recipe_number(q->step, "ratio"), ranks, err)
                        : err_memory(err);
-    for (size_t i = 0; i < q->count && rc == RC_OK; i++) {
-        q->layers[i].rank = ranks[i];
+    for (size_t i = 0, k = 0; i < q->count && rc == RC_OK; i++) {
+        q->layers[i].rank = q->layers[i].whole ? RANK_FULL : ranks[k++];
     }
     free(ranks);
     return rc;
@@ -230,17 +243,23 @@ static enum rc choose_by_budget(struct lowrank *q, const struct rank_layer *laye
 
 static enum rc choose_ranks(struct lowrank *q, struct err *err) {
     const char *how = recipe_choice(q->step, "rank");
+    size_t n = 0;
     struct rank_layer *all = calloc(q->count + 1, sizeof(*all));
     enum rc rc = all ? RC_OK : err_memory(err);
     for (size_t i = 0; i < q->count && rc == RC_OK; i++) {
         struct layer *l = &q->layers[i];
-        all[i] = (struct rank_layer){l->rows.rows, l->rows.columns, l->rows.groups, l->energies, l->weight};
+        if (l->whole) {
+            continue;
+        }
+        all[n] = (struct rank_layer){l->rows.rows, l->rows.columns, l->rows.groups,
+                                     l->energies,  l->weight,       l->form};
         l->rank = strcmp(how, "energy") == 0
-                      ? rank_budget_by_energy(&all[i], recipe_number(q->step, "energy"))
-                      : rank_budget_by_ratio(&all[i], recipe_number(q->step, "ratio"));
+                      ? rank_budget_by_energy(&all[n], recipe_number(q->step, "energy"))
+                      : rank_budget_by_ratio(&all[n], recipe_number(q->step, "ratio"));
+        n++;
     }
     if (rc == RC_OK && strcmp(how, "budget") == 0) {
-        rc = choose_by_budget(q, all, err);
+        rc = choose_by_budget(q, all, n, err);
     }
     free(all);
     bool any = false;
@@ -254,17 +273,57 @@ static enum rc choose_ranks(struct lowrank *q, struct err *err) {
 
 /* --- two matrices --- */
 
-static enum rc factorise(struct layer *l, size_t group, double *target, const double *now, struct err *err) {
-    struct whitened_svd s = {0};
-    size_t rows = l->rows.rows, columns = l->rows.columns, rank = (size_t)l->rank;
-    enum rc rc = decompose(l, target, now, &s, err);
+/* Row `row` of the product of the first l->rank pairs. */
+static void fill_row(const struct layer *l, const struct whitened_svd *s, size_t row, float *out) {
+    for (size_t c = 0; c < l->rows.columns; c++) {
+        double sum = 0;
+        for (size_t i = 0; i < (size_t)l->rank; i++) {
+            sum += s->left[i * l->rows.rows + row] * s->right[i * l->rows.columns + c];
+        }
+        out[c] = (float)sum;
+    }
+}
+
+static enum rc fill_pivot(struct layer *l, const struct whitened_svd *s, struct err *err) {
+    size_t rows = l->rows.rows, rank = (size_t)l->rank, others = (rows - rank) * rank;
+    double *rest = malloc((others + 1) * sizeof(*rest));
+    bool ordered = false;
+    l->order = malloc((rows + 1) * sizeof(*l->order));
+    enum rc rc = rest && l->order ? pivot_rows_choose(s->left, rows, rank, l->order, rest, &ordered, err)
+                                  : err_memory(err);
     for (size_t i = 0; i < rank && rc == RC_OK; i++) {
+        fill_row(l, s, l->order[i], l->narrow + i * l->rows.columns);
+    }
+    for (size_t i = 0; i < others && rc == RC_OK; i++) {
+        l->wide[i] = (float)rest[i];
+    }
+    free(rest);
+    if (ordered) {
+        free(l->order);
+        l->order = NULL;
+    }
+    return rc;
+}
+
+static void fill_pair(struct layer *l, size_t group, const struct whitened_svd *s) {
+    size_t rows = l->rows.rows, columns = l->rows.columns, rank = (size_t)l->rank;
+    for (size_t i = 0; i < rank; i++) {
         for (size_t c = 0; c < columns; c++) {
-            l->narrow[(group * rank + i) * columns + c] = (float)s.right[i * columns + c];
+            l->narrow[(group * rank + i) * columns + c] = (float)s->right[i * columns + c];
         }
         for (size_t r = 0; r < rows; r++) {
-            l->wide[(group * rows + r) * rank + i] = (float)s.left[i * rows + r];
+            l->wide[(group * rows + r) * rank + i] = (float)s->left[i * rows + r];
         }
+    }
+}
+
+static enum rc factorise(struct layer *l, size_t group, double *target, const double *now, struct err *err) {
+    struct whitened_svd s = {0};
+    enum rc rc = decompose(l, target, now, &s, err);
+    if (rc == RC_OK && l->form == RANK_PIVOT) {
+        rc = fill_pivot(l, &s, err);
+    } else if (rc == RC_OK) {
+        fill_pair(l, group, &s);
     }
     whitened_svd_release(&s);
     return rc;
@@ -311,8 +370,10 @@ static enum rc emit(struct lowrank *q, struct layer *l, struct err *err) {
     const char *name = l->weights.value->name;
     size_t rows = l->rows.rows, columns = l->rows.columns;
     if (l->rank == RANK_FULL) {
-        enum rc rc = record_left_alone(record, err, name,
-                                       "two matrices that hold enough of it would be more operations");
+        enum rc rc =
+            record_left_alone(record, err, name,
+                              l->whole ? "it gives the model's output: only fitted to its new inputs"
+                                       : "two matrices that hold enough of it would be more operations");
         return rc != RC_OK ? rc
                            : weight_rows_store(q->job->graph, l->node, &l->weights, WEIGHT_ROWS_AS_STORED,
                                                &l->rows, err);
@@ -321,15 +382,21 @@ static enum rc emit(struct lowrank *q, struct layer *l, struct err *err) {
     for (size_t i = 0; i < (size_t)l->rank; i++) {
         kept += l->energies[i];
     }
-    enum rc rc = record_changed(record, err, name,
-                                "[%zu, %zu] became [%zu, %ld] and [%ld, %zu]: %.1f %% of its "
-                                "operations, %.2f %% of its outputs' energy",
-                                rows, columns, rows, l->rank, l->rank, columns,
-                                100.0 * (double)l->rank * (double)(rows + columns) / (double)(rows * columns),
-                                l->total > 0 ? 100 * kept / l->total : 100);
-    return rc != RC_OK ? rc
-                       : lowrank_emit(q->job->graph, l->node, &l->weights, &l->rows, (size_t)l->rank,
-                                      l->narrow, l->wide, err);
+    const struct rank_layer shape = {.rows = rows, .columns = columns, .copies = 1, .form = l->form};
+    enum rc rc = record_changed(
+        record, err, name,
+        "[%zu, %zu] became [%zu, %ld] and [%ld, %zu]: %.1f %% of its operations, %.2f %% of its outputs' "
+        "energy",
+        rows, columns, l->form == RANK_PIVOT ? rows - (size_t)l->rank : rows, l->rank, l->rank, columns,
+        100 * rank_budget_parameters(&shape, l->rank) / rank_budget_parameters(&shape, RANK_FULL),
+        l->total > 0 ? 100 * kept / l->total : 100);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    return l->form == RANK_PIVOT ? lowrank_emit_pivot(q->job->graph, l->node, &l->weights, &l->rows,
+                                                      (size_t)l->rank, l->narrow, l->wide, l->order, err)
+                                 : lowrank_emit(q->job->graph, l->node, &l->weights, &l->rows,
+                                                (size_t)l->rank, l->narrow, l->wide, err);
 }
 
 static enum rc run_batch(struct lowrank *q, struct layer **layers, const struct graph_node *const *nodes,
@@ -352,7 +419,9 @@ static enum rc run_batch(struct lowrank *q, struct layer **layers, const struct 
         rc = rc != RC_OK ? rc : emit(q, layers[i], err);
         free(layers[i]->narrow);
         free(layers[i]->wide);
+        free(layers[i]->order);
         layers[i]->narrow = layers[i]->wide = NULL;
+        layers[i]->order = NULL;
     }
     paired_moments_free(paired);
     q->done += count;

@@ -153,6 +153,7 @@ enum rc prune_allocate(struct compress_job *job, const struct recipe_step *step,
     for (size_t i = 0; i < count && rc == RC_OK; i++) {
         rc = weigh(job, &layers->items[i], &a.probes[i], was, was_size, &comparable, err);
         curves[i] = a.probes[i].curve;
+        curves[i].weights = layers->items[i].dense ? 0 : curves[i].weights; /* no part of the budget */
         compress_progress(job, 0.3 * (double)(i + 1) / (double)count, "measuring what layers matter");
     }
     if (rc == RC_OK) {

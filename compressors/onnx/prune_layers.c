@@ -157,11 +157,19 @@ static size_t zeros_of(const struct weight_rows *r, size_t *count) {
 static enum rc store_layer(struct compress_job *job, const struct prune_layer *l, size_t *zeros,
                            size_t *count, struct err *err) {
     *zeros = zeros_of(&l->rows, count);
+    *count = l->dense ? 0 : *count;
     enum rc rc =
         l->stored ? RC_OK
         : l->flat
             ? weight_rows_set_floats(job->graph, l->weights.tensor, l->rows.values, *count, err)
             : weight_rows_store(job->graph, l->node, &l->weights, WEIGHT_ROWS_CHANNELS_LAST, &l->rows, err);
+    if (rc != RC_OK || l->dense) {
+        *zeros = 0;
+        return rc != RC_OK
+                   ? rc
+                   : record_changed(job->record, err, l->weights.value->name,
+                                    "gives the model's output: stays dense, fitted to its new inputs");
+    }
     return rc != RC_OK ? rc
                        : record_changed(job->record, err, l->weights.value->name,
                                         "%zu of %zu weights are zero (%.1f %%)", *zeros, *count,

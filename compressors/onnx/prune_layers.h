@@ -23,6 +23,7 @@ struct prune_layer {
     bool flat;               /* the weights as one row, as stored: their place does not matter */
     struct weight_rows rows; /* columns in the order WEIGHT_ROWS_CHANNELS_LAST */
     double *importance;      /* [rows] by which the values are multiplied until they are stored, or NULL */
+    bool dense;              /* nothing becomes zero: it is only fitted to its new inputs */
     double ratio;            /* part that becomes zero: the pattern's, or this layer's own */
     bool stored;             /* rows are in the graph again */
 };

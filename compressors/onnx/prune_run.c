@@ -25,7 +25,8 @@ static enum rc prune_group(const struct batch *b, const struct prune_layer *l, s
                            const double *products, const double *cross, struct err *err) {
     const struct weight_rows *r = &l->rows;
     struct prune_pattern pattern = *b->pattern;
-    pattern.ratio = l->ratio;
+    pattern.ratio = l->dense ? 0 : l->ratio;
+    pattern.shape = l->dense ? PRUNE_ANYWHERE : pattern.shape;
     double *h = products ? weight_rows_moments(r, WEIGHT_ROWS_CHANNELS_LAST, products, group) : NULL,
            *c = cross ? weight_rows_moments(r, WEIGHT_ROWS_CHANNELS_LAST, cross, group) : NULL;
     enum rc rc = (products && !h) || (cross && !c) ? err_memory(err) : RC_OK;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compressors/onnx/class_weights.h"
 #include "compressors/onnx/inverse_root.h"
 #include "compressors/onnx/paired_moments.h"
 #include "compressors/onnx/prune_admm.h"
@@ -81,7 +82,11 @@ static enum rc prune(const struct recipe_step *step, const struct prune_pattern 
     if (rc == RC_OK) {
         memcpy(work, original, count * sizeof(*work));
     }
-    rc = rc != RC_OK ? rc : sparsegpt_prune(work, rows, columns, root, pattern, err);
+    if (pattern->shape == PRUNE_ANYWHERE && pattern->ratio == 0) {
+        ending = ENDING_AS_PAPER; /* nothing goes: `work` is the target */
+    } else {
+        rc = rc != RC_OK ? rc : sparsegpt_prune(work, rows, columns, root, pattern, err);
+    }
     if (rc == RC_OK && ending == ENDING_REFIT) {
         rc = finish(work, original, rows, columns, h, damp, pattern, err);
     }
@@ -108,11 +113,26 @@ static enum rc probe_matrix(const struct recipe_step *step, const struct prune_p
     return prune(step, pattern, w, rows, columns, h, cross, ENDING_AS_PAPER, err);
 }
 
+/* The layer that gives the model's output stays dense, as in the paper, which prunes what is between the
+ * embedding and the head: with n:m patterns (others can spare it by its ratio), or where it is asked for. Not
+ * where it is all there is. */
+static void spare_head(const struct graph *g, const struct recipe_step *step,
+                       const struct prune_pattern *pattern, struct prune_layers *layers) {
+    const char *head = recipe_choice(step, "head");
+    bool spare = strcmp(head, "auto") == 0 ? pattern->shape == PRUNE_N_OF_M : strcmp(head, "dense") == 0;
+    for (size_t i = 0; i < layers->count && spare && layers->count > 1; i++) {
+        layers->items[i].dense = class_weights_is_last(g, layers->items[i].node);
+    }
+}
+
 enum rc prune_sparsegpt_compress(struct compress_job *job, const struct recipe_step *step, struct err *err) {
     struct prune_pattern pattern = prune_layers_pattern(step);
     struct prune_layers layers = {0};
     bool together = pattern.shape == PRUNE_ANYWHERE && strcmp(recipe_choice(step, "scope"), "model") == 0;
     enum rc rc = prune_layers_find(job, step, &pattern, PRUNE_INPUTS_PAIRED, &layers, err);
+    if (rc == RC_OK) {
+        spare_head(job->graph, step, &pattern, &layers);
+    }
     rc = rc != RC_OK ? rc
                      : prune_layers_run(job, step, &pattern, PRUNE_INPUTS_PAIRED, prune_matrix,
                                         together ? probe_matrix : NULL, &layers, err);

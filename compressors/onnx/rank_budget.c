@@ -7,26 +7,33 @@
 
 enum { PRICE_STEPS = 200 };
 
-size_t rank_budget_most(size_t rows, size_t columns) {
+static size_t lesser(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+size_t rank_budget_most(size_t rows, size_t columns, enum rank_form form) {
+    if (form == RANK_PIVOT) {
+        size_t least = lesser(rows, columns);
+        return least > 0 ? least - 1 : 0;
+    }
     double whole = (double)rows * (double)columns, each = (double)rows + (double)columns;
     double most = each > 0 ? ceil(whole / each) - 1 : 0;
     return most > 0 ? (size_t)most : 0;
 }
 
 static size_t most_of(const struct rank_layer *l) {
-    size_t most = rank_budget_most(l->rows, l->columns);
-    size_t directions = l->rows < l->columns ? l->rows : l->columns;
-    return most < directions ? most : directions;
+    return lesser(rank_budget_most(l->rows, l->columns, l->form), lesser(l->rows, l->columns));
 }
 
 double rank_budget_parameters(const struct rank_layer *l, long rank) {
     assert(l != NULL);
-    double rows = (double)l->rows, columns = (double)l->columns, copies = (double)l->copies;
-    return copies * (rank == RANK_FULL ? rows * columns : (double)rank * (rows + columns));
+    double rows = (double)l->rows, columns = (double)l->columns, copies = (double)l->copies, r = (double)rank;
+    double saved = l->form == RANK_PIVOT ? r * r : 0;
+    return copies * (rank == RANK_FULL ? rows * columns : r * (rows + columns) - saved);
 }
 
 double rank_budget_loss(const struct rank_layer *l, long rank) {
-    size_t directions = l->rows < l->columns ? l->rows : l->columns;
+    size_t directions = lesser(l->rows, l->columns);
     double sum = 0;
     for (size_t i = directions; rank != RANK_FULL && i > (size_t)rank; i--) {
         sum += l->energies[i - 1];
@@ -35,7 +42,7 @@ double rank_budget_loss(const struct rank_layer *l, long rank) {
 }
 
 long rank_budget_by_energy(const struct rank_layer *l, double part) {
-    size_t directions = l->rows < l->columns ? l->rows : l->columns, rank = 0;
+    size_t directions = lesser(l->rows, l->columns), rank = 0;
     double total = 0, held = 0;
     for (size_t i = directions; i > 0; i--) {
         total += l->energies[i - 1];
@@ -47,9 +54,11 @@ long rank_budget_by_energy(const struct rank_layer *l, double part) {
 }
 
 long rank_budget_by_ratio(const struct rank_layer *l, double ratio) {
+    double sides = (double)l->rows + (double)l->columns, kept = ratio * (double)l->rows * (double)l->columns;
+    /* r sides = kept, or the lesser root of r (sides - r) = kept */
     double rank =
-        floor(ratio * (double)l->rows * (double)l->columns / ((double)l->rows + (double)l->columns));
-    rank = rank < 1 ? 1 : rank;
+        l->form == RANK_PIVOT ? (sides - sqrt(fmax(sides * sides - 4 * kept, 0))) / 2 : kept / sides;
+    rank = fmax(floor(rank), 1);
     return rank <= (double)most_of(l) ? (long)rank : RANK_FULL;
 }
 
@@ -143,7 +152,7 @@ static void spend_rest(const struct choice *all, size_t count, double room, long
 }
 
 static enum rc choice_init(struct choice *c, const struct rank_layer *l, struct err *err) {
-    size_t directions = l->rows < l->columns ? l->rows : l->columns;
+    size_t directions = lesser(l->rows, l->columns);
     double sum = 0;
     c->layer = l;
     c->most = most_of(l);

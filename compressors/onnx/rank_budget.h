@@ -5,17 +5,23 @@
 
 #include "core/base/err.h"
 
+/* How the matrix [rows, columns] of a rank is kept: as two, [rows, rank] and [rank, columns], or as `rank` of
+ * its rows and what the others are of those (pivot_rows.h), [rows - rank, rank]. */
+enum rank_form { RANK_PAIR, RANK_PIVOT };
+
 struct rank_layer {
     size_t rows, columns;   /* of its matrix */
     size_t copies;          /* matrices of this kind that share one rank: groups of a convolution; mostly 1 */
     const double *energies; /* [min(rows, columns)]: falling, not negative; what is lost without each */
     double weight;          /* what a unit of lost energy costs here, against other layers */
+    enum rank_form form;
 };
 
 enum { RANK_FULL = -1 }; /* the layer stays one matrix: nothing is lost */
 
-/* Largest rank with fewer operations than the whole matrix: rows columns > r (rows + columns); 0: none. */
-size_t rank_budget_most(size_t rows, size_t columns);
+/* Largest rank with fewer operations than the whole matrix, 0: none. RANK_PAIR: rows columns > r (rows +
+ * columns); RANK_PIVOT: rows columns > r (rows + columns - r), which is any below both. */
+size_t rank_budget_most(size_t rows, size_t columns, enum rank_form form);
 
 /* Least rank whose directions hold `part` (0..1) of the energy, or RANK_FULL where that saves nothing. */
 long rank_budget_by_energy(const struct rank_layer *l, double part);

@@ -13,6 +13,9 @@ static const char *const alphas[] = {"search", "0.1", "0.2",  "0.25", "0.3",   "
 static const char *const eight_bit_steps[] = {"int8:static", "int8:dynamic", "mixed", NULL};
 static const char *const weight_scales[] = {"channel", "tensor", NULL};
 static const char *const rank_choices[] = {"budget", "ratio", "energy", NULL};
+static const char *const prune_heads[] = {"auto", "dense", "prune", NULL};
+static const char *const rank_heads[] = {"factor", "whole", NULL};
+static const char *const rank_forms[] = {"pair", "pivot", NULL};
 static const char *const prune_blocks[] = {"1", "4", "8", "16", "32", "64", NULL};
 static const char *const prune_patterns[] = {"any", "1:2", "1:4", "2:4", "4:8", NULL};
 static const char *const prune_scopes[] = {"tensor", "model", NULL};
@@ -166,6 +169,18 @@ static const struct option_desc lowrank_svd_options[] = {
      .default_text = "0.99",
      .help = "part of the energy of each layer's outputs that its directions hold",
      .only_with = "rank=energy"},
+    {.name = "form",
+     .type = OPTION_CHOICE,
+     .choices = rank_forms,
+     .default_text = "pivot",
+     .help = "a MatMul becomes some of its outputs and what the others are of those, or a pair of matrices: "
+             "larger, but milder to later steps that round"},
+    {.name = "head",
+     .type = OPTION_CHOICE,
+     .choices = rank_heads,
+     .default_text = "whole",
+     .help =
+         "whether the layer that gives the model's output is factorised too, or left whole and not counted"},
     {.name = "rank",
      .type = OPTION_CHOICE,
      .choices = rank_choices,
@@ -224,6 +239,12 @@ static const struct option_desc prune_sparsegpt_options[] = {
      .max = 1,
      .default_text = "0.01",
      .help = "how far to distrust the calibration set: part of the mean input added to each"},
+    {.name = "head",
+     .type = OPTION_CHOICE,
+     .choices = prune_heads,
+     .default_text = "auto",
+     .help = "whether the layer that gives the model's output is pruned too, or stays dense; auto: dense "
+             "with n:m"},
     PRUNE_PATTERN,
     PRUNE_RATIO("part of the weights that becomes zero"),
     {.name = "scope",

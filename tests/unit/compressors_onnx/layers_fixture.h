@@ -71,6 +71,23 @@ static inline struct graph *layers_model(struct builder *b, enum layer_kind kind
     return builder_graph(b);
 }
 
+/* Two products, "w" and "head", behind each other; the second gives the model's output. */
+static inline struct graph *layers_two_products(struct builder *b) {
+    const int64_t in[] = {-1, 1, SIDE, SIDE}, rows[] = {-1, LAYER_OUTPUTS}, rank = 2, shape[] = {-1, IMAGE};
+    const int64_t first[] = {IMAGE, 2 * LAYER_OUTPUTS}, second[] = {2 * LAYER_OUTPUTS, LAYER_OUTPUTS};
+    builder_init(b, 17);
+    builder_input(b, "x", GRAPH_FLOAT32, in, 4);
+    builder_output(b, "y", GRAPH_FLOAT32, rows, 2);
+    builder_tensor(b, "shape", GRAPH_INT64, &rank, 1, shape, sizeof(shape));
+    layers_constant(b, "w", first, 2, 5, 0.2F);
+    layers_constant(b, "head", second, 2, 7, 0.2F);
+    builder_node(b, "Reshape", "x shape", "rows");
+    builder_node(b, "MatMul", "rows w", "m");
+    builder_node(b, "Relu", "m", "h");
+    builder_node(b, "MatMul", "h head", "y");
+    return builder_graph(b);
+}
+
 static inline size_t layers_outputs(enum layer_kind kind, size_t images) {
     size_t rows = kind == LAYER_STRIDED_CONV ? LAYER_PIXELS / 4
                   : kind < LAYER_MATMUL      ? LAYER_PIXELS

@@ -86,6 +86,72 @@ static void the_loss_falls_with_the_ratio(void **state) {
     }
 }
 
+/* A MatMul whose first output is nothing: other outputs stand for the rest, and Gather puts them in order. */
+static void outputs_that_cannot_stand_for_others_are_passed_over(void **state) {
+    enum { RANK = 6 };
+    struct builder b;
+    struct record record;
+    struct err err = {0};
+    struct dataset *d = noise_dataset();
+    struct graph *g = layers_model(&b, LAYER_MATMUL);
+    float *values;
+    size_t count;
+    bind(d);
+    make_low_rank(g, LAYER_OUTPUTS, columns_of(LAYER_MATMUL), RANK, false);
+    Onnx__TensorProto *t = graph_find(g, "w")->initializer;
+    assert_int_equal(graph_tensor_floats(g, t, &values, &count, &err), RC_OK);
+    for (size_t i = 0; i < count; i += LAYER_OUTPUTS) {
+        values[i] = 0;
+    }
+    assert_int_equal(
+        graph_set_tensor(g, t, GRAPH_FLOAT32, t->dims, t->n_dims, values, count * sizeof(float), &err),
+        RC_OK);
+    free(values);
+    float *before = layers_run(*state, g, d, LAYER_MATMUL);
+    assert_int_equal(int8_apply(lowrank_svd_compress, "lowrank:svd,ratio=0.5", g, d, 2, &record, &err),
+                     RC_OK);
+    assert_int_equal(count_ops(g, "Concat"), 1);
+    assert_int_equal(count_ops(g, "Gather"), 1);
+    float *after = layers_run(*state, g, d, LAYER_MATMUL);
+    assert_true(layers_error(before, after, layers_outputs(LAYER_MATMUL, IMAGES)) < 1e-9);
+    free(before);
+    free(after);
+    record_release(&record);
+    graph_free(g);
+    builder_free(&b);
+    dataset_free(d);
+}
+
+static void a_pivot_loses_less_than_a_pair_of_as_many_parameters(void **state) {
+    double pair = error_after(*state, LAYER_MATMUL, "lowrank:svd,ratio=0.75,form=pair", 0);
+    double pivot = error_after(*state, LAYER_MATMUL, "lowrank:svd,ratio=0.75", 0);
+    print_message("three quarters of the parameters: error of a pair %.4f, of a pivot %.4f\n", pair, pivot);
+    assert_true(pivot < 0.8 * pair);
+}
+
+static void the_head_stays_whole_unless_asked(void **state) {
+    static const char *const recipes[] = {"lowrank:svd,ratio=0.5", "lowrank:svd,ratio=0.5,head=factor"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct builder b;
+        struct record record;
+        struct err err = {0};
+        struct dataset *d = noise_dataset();
+        struct graph *g = layers_two_products(&b);
+        bind(d);
+        if (int8_apply(lowrank_svd_compress, recipes[i], g, d, 2, &record, &err)) {
+            fail_msg("%s: %s", recipes[i], err.text);
+        }
+        assert_true(record_says(&record.changed, "w", "became"));
+        assert_true(i == 0 ? graph_find(g, "head")->initializer != NULL : record.changed.count == 2);
+        assert_int_equal(count_ops(g, "MatMul"), i == 0 ? 3 : 4);
+        record_release(&record);
+        graph_free(g);
+        builder_free(&b);
+        dataset_free(d);
+    }
+}
+
 static void groups_are_factorised_by_themselves(void **state) {
     double half = error_after(*state, LAYER_GROUPED_CONV, "lowrank:svd,ratio=0.5", 0);
     double most = error_after(*state, LAYER_GROUPED_CONV, "lowrank:svd,ratio=0.8", 0);
@@ -181,6 +247,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layers_that_are_of_low_rank_lose_nothing),
         cmocka_unit_test(the_loss_falls_with_the_ratio),
+        cmocka_unit_test(outputs_that_cannot_stand_for_others_are_passed_over),
+        cmocka_unit_test(a_pivot_loses_less_than_a_pair_of_as_many_parameters),
+        cmocka_unit_test(the_head_stays_whole_unless_asked),
         cmocka_unit_test(groups_are_factorised_by_themselves),
         cmocka_unit_test(ranks_by_energy_hold_it),
         cmocka_unit_test(int8_and_int4_follow),

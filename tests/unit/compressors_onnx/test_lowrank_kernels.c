@@ -1,6 +1,7 @@
 /* The kernels of lowrank:svd against an independent decomposition, against every better-looking matrix of the
  * same rank, and the choice of ranks against trying them all. */
 #include "compressors/onnx/paired_moments.h"
+#include "compressors/onnx/pivot_rows.h"
 #include "compressors/onnx/rank_budget.h"
 #include "compressors/onnx/whitened_svd.h"
 #include "tests/support/test.h"
@@ -187,13 +188,13 @@ static void a_rank_is_kept_only_where_it_is_fewer_operations(void **state) {
     (void)state;
     for (size_t d = 1; d < 40; d++) {
         for (size_t k = 1; k < 40; k++) {
-            size_t most = rank_budget_most(d, k);
+            size_t most = rank_budget_most(d, k, RANK_PAIR);
             assert_true(most == 0 || d * k > most * (d + k));
             assert_true(d * k <= (most + 1) * (d + k));
         }
     }
     const double energies[] = {8, 1, 1, 1, 1, 1, 1, 1};
-    const struct rank_layer l = {8, 8, 1, energies, 1};
+    const struct rank_layer l = {8, 8, 1, energies, 1, RANK_PAIR};
     assert_int_equal(rank_budget_by_energy(&l, 0.5), 1);
     assert_int_equal(rank_budget_by_energy(&l, 0.65), 3);
     assert_int_equal(rank_budget_by_energy(&l, 0.75), RANK_FULL); /* 4 of 8 are as many operations */
@@ -201,19 +202,42 @@ static void a_rank_is_kept_only_where_it_is_fewer_operations(void **state) {
     assert_int_equal(rank_budget_by_ratio(&l, 0.01), 1);
 }
 
+static void some_rows_and_sums_of_them_are_fewer_operations_at_any_rank(void **state) {
+    (void)state;
+    for (size_t d = 1; d < 40; d++) {
+        for (size_t k = 1; k < 40; k++) {
+            size_t most = rank_budget_most(d, k, RANK_PIVOT);
+            const struct rank_layer l = {d, k, 1, NULL, 1, RANK_PIVOT};
+            assert_int_equal(most, (d < k ? d : k) - 1);
+            assert_true(rank_budget_parameters(&l, (long)most) < (double)(d * k) || most == 0);
+            for (int percent = 5; percent < 100; percent += 5) {
+                double kept = percent / 100.0 * (double)(d * k);
+                long rank = rank_budget_by_ratio(&l, percent / 100.0), next = rank + 1;
+                if (rank == RANK_FULL) {
+                    assert_true(most == 0 || rank_budget_parameters(&l, (long)most) <= kept);
+                    continue;
+                }
+                assert_true(rank == 1 || rank_budget_parameters(&l, rank) <= kept + 1e-9);
+                assert_true(rank_budget_parameters(&l, next) > kept - 1e-9);
+            }
+        }
+    }
+}
+
 enum { LAYERS = 3, SIDE_MOST = 7 };
 
 /* The least loss of all choices of ranks that fit. */
 static double optimum(const struct rank_layer *layers, double budget) {
     double best = INFINITY;
-    for (long a = RANK_FULL; a <= 3; a++) {
-        for (long b = RANK_FULL; b <= 3; b++) {
-            for (long c = RANK_FULL; c <= 3; c++) {
+    for (long a = RANK_FULL; a < SIDE_MOST; a++) {
+        for (long b = RANK_FULL; b < SIDE_MOST; b++) {
+            for (long c = RANK_FULL; c < SIDE_MOST; c++) {
                 const long ranks[LAYERS] = {a, b, c};
                 double parameters = 0, loss = 0;
                 bool valid = a != 0 && b != 0 && c != 0;
                 for (size_t i = 0; i < LAYERS && valid; i++) {
-                    valid = ranks[i] <= (long)rank_budget_most(layers[i].rows, layers[i].columns);
+                    valid =
+                        ranks[i] <= (long)rank_budget_most(layers[i].rows, layers[i].columns, layers[i].form);
                     parameters += valid ? rank_budget_parameters(&layers[i], ranks[i]) : 0;
                     loss += valid ? rank_budget_loss(&layers[i], ranks[i]) : 0;
                 }
@@ -240,7 +264,8 @@ static void a_budget_is_kept_and_spent_nearly_as_well_as_can_be(void **state) {
                 energies[i][k] = fabs(matrix_random(&seed)) * pow(0.6, (double)k);
             }
             qsort(energies[i], SIDE_MOST, sizeof(double), falling);
-            layers[i] = (struct rank_layer){SIDE_MOST, SIDE_MOST, 1 + i % 2, energies[i], 1 + (double)i};
+            layers[i] = (struct rank_layer){SIDE_MOST,   SIDE_MOST,     1 + i % 2,
+                                            energies[i], 1 + (double)i, trial % 2 ? RANK_PIVOT : RANK_PAIR};
             whole += rank_budget_parameters(&layers[i], RANK_FULL);
         }
         assert_int_equal(rank_budget_choose(layers, LAYERS, ratio, ranks, &err), RC_OK);
@@ -263,11 +288,75 @@ static void a_budget_is_kept_and_spent_nearly_as_well_as_can_be(void **state) {
 
 static void a_budget_below_rank_one_is_refused(void **state) {
     const double energies[] = {1, 1, 1, 1};
-    const struct rank_layer l = {4, 4, 1, energies, 1};
+    const struct rank_layer l = {4, 4, 1, energies, 1, RANK_PAIR};
     long rank;
     struct err err;
     (void)state;
     assert_int_equal(rank_budget_choose(&l, 1, 0.2, &rank, &err), RC_INPUT);
+}
+
+/* --- some rows for all --- */
+
+/* What order, the rows that stand for themselves and rest say the matrix is, against left right. */
+static double largest_difference(const double *left, const double *right, size_t rows, size_t rank,
+                                 size_t columns, const size_t *order, const double *rest) {
+    double most = 0;
+    for (size_t c = 0; c < columns; c++) {
+        double *w = calloc(rows, sizeof(*w));
+        for (size_t r = 0; r < rows; r++) {
+            for (size_t i = 0; i < rank; i++) {
+                w[r] += left[i * rows + r] * right[i * columns + c];
+            }
+        }
+        for (size_t r = rank; r < rows; r++) {
+            double sum = 0;
+            for (size_t i = 0; i < rank; i++) {
+                sum += rest[(r - rank) * rank + i] * w[order[i]];
+            }
+            most = fmax(most, fabs(sum - w[order[r]]));
+        }
+        free(w);
+    }
+    return most;
+}
+
+static void the_rows_kept_give_the_others(void **state) {
+    enum { ROWS = 12, COLUMNS = 9 };
+    (void)state;
+    for (size_t rank = 1; rank < COLUMNS; rank++) {
+        for (int hard = 0; hard < 3; hard++) {
+            double left[COLUMNS * ROWS], right[COLUMNS * COLUMNS], rest[ROWS * COLUMNS];
+            size_t order[ROWS], seen[ROWS] = {0};
+            uint32_t seed = (uint32_t)rank;
+            bool ordered;
+            struct err err;
+            matrix_fill(left, rank * ROWS, &seed);
+            matrix_fill(right, rank * COLUMNS, &seed);
+            for (size_t i = 0; i < rank && hard > 0; i++) {
+                left[i * ROWS] = 0; /* the first row is zero: it cannot stand for others */
+                left[i * ROWS + 2] = left[i * ROWS + 1]; /* and two are the same */
+            }
+            for (size_t r = 0; r < ROWS && hard == 2; r++) {
+                left[(rank - 1) * ROWS + r] = 0; /* the rank is less than said */
+            }
+            assert_int_equal(pivot_rows_choose(left, ROWS, rank, order, rest, &ordered, &err), RC_OK);
+            for (size_t r = 0; r < ROWS; r++) {
+                assert_true(order[r] < ROWS && seen[order[r]]++ == 0);
+                assert_true(!ordered || order[r] == r);
+            }
+            assert_true(hard == 0 || !ordered);
+            assert_true(largest_difference(left, right, ROWS, rank, COLUMNS, order, rest) < 1e-9);
+        }
+    }
+}
+
+static void factors_that_are_not_finite_have_no_rows(void **state) {
+    double left[6] = {1, NAN, 2, 3, 4, 5}, rest[2];
+    size_t order[3];
+    bool ordered;
+    struct err err;
+    (void)state;
+    assert_int_equal(pivot_rows_choose(left, 3, 2, order, rest, &ordered, &err), RC_INPUT);
 }
 
 /* --- catching up --- */
@@ -315,6 +404,9 @@ int main(void) {
         cmocka_unit_test(no_search_finds_a_better_matrix_of_rank_one),
         cmocka_unit_test(degenerate_inputs_and_zeros_stay_finite),
         cmocka_unit_test(a_rank_is_kept_only_where_it_is_fewer_operations),
+        cmocka_unit_test(some_rows_and_sums_of_them_are_fewer_operations_at_any_rank),
+        cmocka_unit_test(the_rows_kept_give_the_others),
+        cmocka_unit_test(factors_that_are_not_finite_have_no_rows),
         cmocka_unit_test(a_budget_is_kept_and_spent_nearly_as_well_as_can_be),
         cmocka_unit_test(a_budget_below_rank_one_is_refused),
         cmocka_unit_test(the_target_makes_up_for_changed_inputs),

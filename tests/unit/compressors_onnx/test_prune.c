@@ -121,6 +121,52 @@ static void what_does_not_fit_the_pattern_is_left_alone_and_named(void **state) 
     builder_free(&b);
 }
 
+static void the_head_stays_dense_with_a_pattern(void **state) {
+    static const struct {
+        const char *recipe;
+        bool dense;
+    } cases[] = {{"prune:sparsegpt,pattern=2:4", true},
+                 {"prune:sparsegpt,pattern=2:4,head=prune", false},
+                 {"prune:sparsegpt", false},
+                 {"prune:sparsegpt,head=dense", true},
+                 {"prune:sparsegpt,head=dense,scope=tensor", true}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct builder b;
+        struct record record;
+        struct err err = {0};
+        struct dataset *d = noise_dataset();
+        struct graph *g = layers_two_products(&b);
+        const struct tensor_spec spec = {
+            .name = "x", .dtype = DTYPE_FLOAT32, .rank = 4, .dims = {-1, 1, SIDE, SIDE}};
+        size_t zeros[2] = {0}, counts[2];
+        assert_int_equal(dataset_bind(d, &spec, 1, &err), RC_OK);
+        if (int8_apply(prune_sparsegpt_compress, cases[i].recipe, g, d, 2, &record, &err)) {
+            fail_msg("%s: %s", cases[i].recipe, err.text);
+        }
+        for (size_t k = 0; k < 2; k++) {
+            float *values;
+            const Onnx__TensorProto *t = graph_find(g, k ? "head" : "w")->initializer;
+            assert_int_equal(graph_tensor_floats(g, t, &values, &counts[k], &err), RC_OK);
+            for (size_t j = 0; j < counts[k]; j++) {
+                zeros[k] += values[j] == 0;
+            }
+            free(values);
+        }
+        if (cases[i].dense) {
+            assert_int_equal(zeros[1], 0);
+            assert_true(zeros[0] <= counts[0] / 2 && zeros[0] >= counts[0] * 49 / 100);
+            assert_true(record_says(&record.changed, "head", "stays dense"));
+        } else {
+            assert_true(zeros[1] > 0);
+        }
+        record_release(&record);
+        graph_free(g);
+        builder_free(&b);
+        dataset_free(d);
+    }
+}
+
 static void without_examples_it_is_refused(void **state) {
     static const char *const recipes[] = {"prune:wanda", "prune:sparsegpt"};
     (void)state;
@@ -218,6 +264,7 @@ int main(void) {
         cmocka_unit_test(groups_of_a_pattern_run_along_the_channels),
         cmocka_unit_test(tiles_of_a_matmul_go_as_wholes),
         cmocka_unit_test(what_does_not_fit_the_pattern_is_left_alone_and_named),
+        cmocka_unit_test(the_head_stays_dense_with_a_pattern),
         cmocka_unit_test(without_examples_it_is_refused),
         cmocka_unit_test(the_bytes_do_not_depend_on_the_threads),
         cmocka_unit_test(one_threshold_for_the_model_takes_the_smallest_of_all),
