@@ -18,6 +18,7 @@ static const struct {
 } figures[] = {
     {"prune:sparsegpt,ratio=0.5", 0.33},
     {"prune:sparsegpt,pattern=2:4", 0.26},
+    {"lowrank:svd,ratio=0.75", 0.325},
     {"lowrank:svd,ratio=0.75,head=factor", 0.30},
 };
 
