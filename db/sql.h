@@ -29,6 +29,7 @@ struct store_tx {
     struct store *store;
     struct sql *sql;
     struct arena *arena;
+    bool answer_only; /* store_tx_keeps_answer was called */
 };
 
 struct sql_arg {

@@ -86,10 +86,11 @@ static enum rc make_folders(struct store *s, struct err *err) {
     return rc;
 }
 
-static void on_commit(void *user, unsigned changes) {
+static void on_commit(void *user, bool evidence) {
     struct store *s = user;
     pthread_mutex_lock(&s->mutex);
-    atomic_fetch_add(&s->changes, changes);
+    atomic_fetch_add(&s->changes, 1);
+    atomic_fetch_add(&s->evidence, evidence);
     pthread_cond_broadcast(&s->changed);
     void (*fn)(void *) = s->on_change;
     void *fn_user = s->on_change_user;
@@ -278,6 +279,14 @@ uint64_t store_changes(const struct store *s) {
     return atomic_load(&s->changes);
 }
 
+uint64_t store_evidence(const struct store *s) {
+    return atomic_load(&s->evidence);
+}
+
+void store_tx_keeps_answer(struct store_tx *tx) {
+    tx->answer_only = true;
+}
+
 uint64_t store_wait_change(struct store *s, uint64_t seen, uint64_t timeout_ms) {
     uint64_t until_ns = clock_mono_ns() + timeout_ms * 1000000;
     struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
@@ -292,7 +301,7 @@ uint64_t store_wait_change(struct store *s, uint64_t seen, uint64_t timeout_ms) 
 }
 
 void store_wake(struct store *s) {
-    on_commit(s, 1);
+    on_commit(s, false);
 }
 
 void store_on_change(struct store *s, void (*fn)(void *user), void *user) {

@@ -54,8 +54,12 @@ MUST_USE void *store_alloc(struct store_tx *tx, size_t count, size_t size);
 int64_t store_now_ms(const struct store *s);
 int64_t store_tx_now_ms(const struct store_tx *tx);
 
-/* A number that grows by one with every committed write that changed something. */
+/* A number that grows with every committed transaction. */
 uint64_t store_changes(const struct store *s);
+/* The same, but for transactions that only kept answers: while it stays, so do the answers. */
+uint64_t store_evidence(const struct store *s);
+/* Says that the write keeps an answer that was worked out from what is stored, and changes nothing else. */
+void store_tx_keeps_answer(struct store_tx *tx);
 /* Waits until the number differs from `seen` or timeout_ms passed; returns the number. */
 uint64_t store_wait_change(struct store *s, uint64_t seen, uint64_t timeout_ms);
 /* Ends every wait now and counts as a change (for shutting down). */

@@ -29,7 +29,7 @@ struct store {
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed, reader_free;
-    atomic_uint_fast64_t changes;
+    atomic_uint_fast64_t changes, evidence;
     void (*on_change)(void *user);
     void *on_change_user;
 

@@ -14,13 +14,13 @@ struct request {
     void *user;
     struct err *err;
     enum rc rc;
-    bool done;
+    bool answer_only, done;
 };
 
 struct writer {
     struct store *store;
     struct sql *sql;
-    void (*on_commit)(void *user, unsigned changes);
+    void (*on_commit)(void *user, bool evidence);
     void *user;
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -46,19 +46,26 @@ static void run_request(struct writer *w, struct request *r) {
         enum rc released = sql_text_run(w->sql, "RELEASE request", r->rc == RC_OK ? r->err : NULL);
         r->rc = r->rc == RC_OK ? released : r->rc;
     }
+    r->answer_only = tx.answer_only;
     arena_free(tx.arena);
 }
 
-/* One transaction over the batch; gives how many requests changed something. If it cannot be committed,
- * everything in it failed. */
-static unsigned run_batch(struct writer *w, struct request *batch) {
+/* What a transaction changed. */
+struct change {
+    bool any, evidence; /* evidence: more than answers was written */
+};
+
+/* One transaction over the batch. If it cannot be committed, everything in it failed. */
+static struct change run_batch(struct writer *w, struct request *batch) {
     struct err err = {0};
-    unsigned changes = 0;
+    struct change change = {0};
     enum rc rc = sql_text_run(w->sql, "BEGIN IMMEDIATE", &err);
     for (struct request *r = batch; rc == RC_OK && r; r = r->next) {
         int64_t before = sqlite3_total_changes64(w->sql->handle);
         run_request(w, r);
-        changes += r->rc == RC_OK && sqlite3_total_changes64(w->sql->handle) != before;
+        bool changed = r->rc == RC_OK && sqlite3_total_changes64(w->sql->handle) != before;
+        change.any = change.any || changed;
+        change.evidence = change.evidence || (changed && !r->answer_only);
         if (sqlite3_get_autocommit(w->sql->handle)) { /* a full disk: SQLite has rolled back all of it */
             rc = err_set(&err, RC_IO, "the transaction was given up: %s", r->err ? r->err->text : "");
         }
@@ -72,7 +79,7 @@ static unsigned run_batch(struct writer *w, struct request *batch) {
     for (struct request *r = batch; rc != RC_OK && r; r = r->next) {
         r->rc = err_set(r->err, rc, "%s", err.text);
     }
-    return rc == RC_OK ? changes : 0;
+    return rc == RC_OK ? change : (struct change){0};
 }
 
 /* Called with the mutex held: detaches up to BATCH_MAX requests. */
@@ -102,9 +109,9 @@ static void *writer_main(void *user) {
         }
         struct request *batch = take(w);
         pthread_mutex_unlock(&w->mutex);
-        unsigned changes = run_batch(w, batch);
-        if (changes > 0) {
-            w->on_commit(w->user, changes);
+        struct change change = run_batch(w, batch);
+        if (change.any) {
+            w->on_commit(w->user, change.evidence);
         }
         pthread_mutex_lock(&w->mutex);
         while (batch) { /* a request is its caller's again as soon as the mutex is free */
@@ -119,7 +126,7 @@ static void *writer_main(void *user) {
 }
 
 enum rc writer_start(struct store *store, struct sql *sql, size_t queue_max,
-                     void (*on_commit)(void *user, unsigned changes), void *user, struct writer **ret,
+                     void (*on_commit)(void *user, bool evidence), void *user, struct writer **ret,
                      struct err *err) {
     struct writer *w = calloc(1, sizeof(*w));
     if (!w) {

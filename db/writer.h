@@ -9,11 +9,11 @@
 
 struct writer;
 
-/* Takes over `sql`. on_commit(user, changes) is called on the thread after each transaction
- * that changed something: so many of its writes did. */
+/* Takes over `sql`. on_commit(user, evidence) is called on the thread after each
+ * transaction that changed something; evidence: more than answers (store_tx_keeps_answer). */
 MUST_USE enum rc writer_start(struct store *store, struct sql *sql, size_t queue_max,
-                              void (*on_commit)(void *user, unsigned changes), void *user,
-                              struct writer **ret, struct err *err);
+                              void (*on_commit)(void *user, bool evidence), void *user, struct writer **ret,
+                              struct err *err);
 /* Runs what waits, folds the log back into the database, closes the connection. NULL is fine. */
 void writer_stop(struct writer *w);
 

@@ -11,7 +11,7 @@ struct entry {
 
 struct answer_cache {
     pthread_mutex_t lock;
-    uint64_t changes;                    /* at which all entries hold */
+    uint64_t evidence;                   /* at which all entries hold */
     size_t most, bytes_max, bytes, next; /* next: the place filled next, the oldest entry's */
     struct entry entries[];
 };
@@ -57,11 +57,11 @@ static struct entry *find(struct answer_cache *c, const char *question, size_t s
     return NULL;
 }
 
-enum rc answer_cache_get(struct answer_cache *c, uint64_t changes, const char *question, size_t size,
+enum rc answer_cache_get(struct answer_cache *c, uint64_t evidence, const char *question, size_t size,
                          struct buf *out, bool *found, struct err *err) {
     enum rc rc = RC_OK;
     pthread_mutex_lock(&c->lock);
-    const struct entry *e = c->changes == changes ? find(c, question, size) : NULL;
+    const struct entry *e = c->evidence == evidence ? find(c, question, size) : NULL;
     *found = e != NULL;
     if (e) {
         rc = buf_add(out, e->bytes + e->question, e->answer, err);
@@ -95,17 +95,14 @@ static void keep(struct answer_cache *c, const char *question, size_t size, cons
     c->bytes += size + answer_size;
 }
 
-void answer_cache_put(struct answer_cache *c, uint64_t before, uint64_t after, const char *question,
-                      size_t size, const char *answer, size_t answer_size) {
-    if (after < before || after - before > 1) {
-        return;
-    }
+void answer_cache_put(struct answer_cache *c, uint64_t evidence, const char *question, size_t size,
+                      const char *answer, size_t answer_size) {
     pthread_mutex_lock(&c->lock);
-    if (after >= c->changes) { /* an older one has nothing to say */
-        if (before != c->changes) {
+    if (evidence >= c->evidence) { /* an older one has nothing to say */
+        if (evidence > c->evidence) {
             drop_all(c);
         }
-        c->changes = after;
+        c->evidence = evidence;
         keep(c, question, size, answer, answer_size);
     }
     pthread_mutex_unlock(&c->lock);

@@ -1,9 +1,8 @@
 /* answer_cache.h -- answers to questions that were asked before, byte for byte, for as long as the store says
  * the same: a dashboard or a chatbot that asks again costs no decision and no write.
  *
- * A question is the bytes of its body. The store's change number tells whether anything was written since;
- * then all is forgotten. Storing an answer is such a write too, but not one that changes an answer: it is
- * told by answer_cache_put, and the others stay. Thread-safe. */
+ * A question is the bytes of its body. The number store_evidence tells whether anything was written that can
+ * change an answer; then all is forgotten. Thread-safe. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,13 +18,10 @@ struct answer_cache;
 struct answer_cache *answer_cache_new(size_t entries, size_t bytes_max);
 void answer_cache_free(struct answer_cache *c); /* NULL is fine */
 
-/* Adds the answer to `out` and sets *found, where there is one and the store's change number is still
- * `changes`. */
-MUST_USE enum rc answer_cache_get(struct answer_cache *c, uint64_t changes, const char *question, size_t size,
-                                  struct buf *out, bool *found, struct err *err);
+/* Adds the answer to `out` and sets *found, where there is one that holds at `evidence`. */
+MUST_USE enum rc answer_cache_get(struct answer_cache *c, uint64_t evidence, const char *question,
+                                  size_t size, struct buf *out, bool *found, struct err *err);
 
-/* Keeps an answer that was worked out while the store's change number went from `before` to `after`. Kept
- * only where nothing but the answer's own storing can have been written between: after - before is at most 1.
- */
-void answer_cache_put(struct answer_cache *c, uint64_t before, uint64_t after, const char *question,
-                      size_t size, const char *answer, size_t answer_size);
+/* Keeps an answer that was worked out while store_evidence was `evidence`, before and after. */
+void answer_cache_put(struct answer_cache *c, uint64_t evidence, const char *question, size_t size,
+                      const char *answer, size_t answer_size);

@@ -12,10 +12,10 @@ enum rc handle_recommendation_post(struct app *app, const struct http_request *r
                                    struct err *err) {
     struct answer_cache *answers = app_answers(app);
     bool found = false;
-    uint64_t before = store_changes(app_store(app));
+    uint64_t evidence = store_evidence(app_store(app));
     enum rc rc = RC_OK;
     if (http_body_is_json(req)) {
-        rc = answer_cache_get(answers, before, req->body, req->body_size, &res->body, &found, err);
+        rc = answer_cache_get(answers, evidence, req->body, req->body_size, &res->body, &found, err);
     }
     if (rc != RC_OK || found) {
         res->status = 201;
@@ -23,9 +23,8 @@ enum rc handle_recommendation_post(struct app *app, const struct http_request *r
         return rc;
     }
     rc = view_call_post(answer_recommend, 201, app, req, res, err);
-    if (rc == RC_OK) {
-        answer_cache_put(answers, before, store_changes(app_store(app)), req->body, req->body_size,
-                         res->body.data, res->body.size);
+    if (rc == RC_OK && store_evidence(app_store(app)) == evidence) {
+        answer_cache_put(answers, evidence, req->body, req->body_size, res->body.data, res->body.size);
     }
     return rc;
 }

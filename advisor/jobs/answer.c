@@ -79,6 +79,7 @@ struct keeping {
 static enum rc keep_answer(struct store_tx *tx, void *user, struct err *err) {
     const struct keeping *k = user;
     struct store_recommendation r = {.study = k->study};
+    store_tx_keeps_answer(tx);
     enum rc rc = answer_texts(tx, k->answer, k->more_rejected, &r, err);
     if (rc == RC_OK) {
         rc = stored_tx_text(tx, json_incref((json_t *)k->request), &r.request_json, err);
