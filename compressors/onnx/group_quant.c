@@ -6,9 +6,11 @@
 
 #include "compressors/onnx/hqq.h"
 #include "compressors/onnx/parallel.h"
+#include "compressors/onnx/vector.h"
 #include "core/base/checked.h"
 
 enum { SHRINK_STEPS = 16, TILE_ROWS = 64 };
+static const uint32_t EXPONENT_BITS = 0x7f800000;
 static const float shrink_least = 0.36F; /* of the range: below that more is cut off than gained */
 
 enum rc group_quant_init(struct group_quant *q, const struct group_format *format, size_t rows,
@@ -50,17 +52,35 @@ uint8_t group_code(float w, float scale, uint8_t zero, unsigned bits) {
     return scale == 0.0F ? zero : (uint8_t)group_nearest(w, 1.0F / scale, zero, top_code(bits));
 }
 
-static void range_of(const float *w, size_t n, float *low, float *high) {
+/* The least and the largest of w and 0, in lanes. Compilers do not see a minimum of floats here, so it is
+ * spelled out: a comparison, and a choice by its bits. */
+typedef float float_lanes __attribute__((vector_size(4 * VECTOR_LANES)));
+typedef int32_t int_lanes __attribute__((vector_size(4 * VECTOR_LANES)));
+
+static inline void range_of(const float *w, size_t n, float *low, float *high) {
+    float_lanes least = {0}, most = {0};
+    size_t i = 0;
+    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES) {
+        float_lanes x;
+        memcpy(&x, w + i, sizeof(x));
+        int_lanes below = x<least, above = x> most;
+        least = (float_lanes)(((int_lanes)x & below) | ((int_lanes)least & ~below));
+        most = (float_lanes)(((int_lanes)x & above) | ((int_lanes)most & ~above));
+    }
     float l = 0, h = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (; i < n; i++) {
         l = w[i] < l ? w[i] : l;
         h = w[i] > h ? w[i] : h;
+    }
+    for (size_t k = 0; k < VECTOR_LANES; k++) {
+        l = least[k] < l ? least[k] : l;
+        h = most[k] > h ? most[k] : h;
     }
     *low = l;
     *high = h;
 }
 
-static void cover(float low, float high, const struct group_format *f, float *scale, uint8_t *zero) {
+static inline void cover(float low, float high, const struct group_format *f, float *scale, uint8_t *zero) {
     float top = top_code(f->bits);
     uint8_t half = (uint8_t)(1U << (f->bits - 1));
     if (f->zero == GROUP_SYMMETRIC) {
@@ -124,12 +144,35 @@ struct rounding {
     enum group_choice choice;
 };
 
-static bool all_finite(const float *w, size_t n) {
-    float sum = 0;
+VECTOR_LOOPS static bool all_finite(const float *w, size_t n) {
+    uint32_t bad = 0;
     for (size_t i = 0; i < n; i++) {
-        sum += w[i] * 0.0F; /* NaN for NaN and infinities */
+        uint32_t bits;
+        memcpy(&bits, &w[i], sizeof(bits));
+        bad |= (bits & EXPONENT_BITS) == EXPONENT_BITS; /* NaN and infinities */
     }
-    return sum == 0.0F;
+    return bad == 0;
+}
+
+static inline void encode(const float *w, size_t n, float scale, float zero, float top, uint8_t *codes) {
+    float inverse = scale != 0 ? 1.0F / scale : 0;
+    for (size_t i = 0; i < n; i++) {
+        codes[i] = (uint8_t)(int32_t)group_nearest(w[i], inverse, zero, top);
+    }
+}
+
+/* A row by its ranges: the common case, in one function so that all of it is vector code. */
+VECTOR_LOOPS static void round_row(const float *w, const struct group_quant *q, float *scales, uint8_t *zeros,
+                                   uint8_t *codes) {
+    const struct group_format f = q->format;
+    float top = top_code(f.bits);
+    for (size_t g = 0, first = 0; g < q->groups; g++, first += f.group) {
+        size_t n = q->columns - first < f.group ? q->columns - first : f.group;
+        float low, high;
+        range_of(w + first, n, &low, &high);
+        cover(low, high, &f, &scales[g], &zeros[g]);
+        encode(w + first, n, scales[g], zeros[g], top, codes + first);
+    }
 }
 
 static void round_group(const struct rounding *r, size_t row, size_t g) {
@@ -141,17 +184,10 @@ static void round_group(const struct rounding *r, size_t row, size_t g) {
     if (r->choice == GROUP_LEAST) {
         group_choose_least(w, r->importance ? r->importance + first : NULL, n, f, &q->scales[at],
                            &q->zeros[at]);
-    } else if (r->choice == GROUP_HALF_QUADRATIC) {
-        hqq_choose(w, n, f, &q->scales[at], &q->zeros[at]);
     } else {
-        group_choose_range(w, n, f, &q->scales[at], &q->zeros[at]);
+        hqq_choose(w, n, f, &q->scales[at], &q->zeros[at]);
     }
-    float inverse = q->scales[at] != 0 ? 1.0F / q->scales[at] : 0, zero = q->zeros[at];
-    float top = top_code(f->bits);
-    uint8_t *codes = q->codes + row * q->columns + first;
-    for (size_t i = 0; i < n; i++) {
-        codes[i] = (uint8_t)group_nearest(w[i], inverse, zero, top);
-    }
+    encode(w, n, q->scales[at], q->zeros[at], top_code(f->bits), q->codes + row * q->columns + first);
 }
 
 static enum rc round_tile(void *user, size_t tile, size_t thread, struct err *err) {
@@ -163,7 +199,11 @@ static enum rc round_tile(void *user, size_t tile, size_t thread, struct err *er
         if (!all_finite(r->w + row * q->columns, q->columns)) {
             return err_set(err, RC_INPUT, "a weight of output %zu is not a finite number", row);
         }
-        for (size_t g = 0; g < q->groups; g++) {
+        if (r->choice == GROUP_RANGE) {
+            round_row(r->w + row * q->columns, q, q->scales + row * q->groups, q->zeros + row * q->groups,
+                      q->codes + row * q->columns);
+        }
+        for (size_t g = 0; r->choice != GROUP_RANGE && g < q->groups; g++) {
             round_group(r, row, g);
         }
     }

@@ -7,12 +7,21 @@
 
 #include "compressors/onnx/prune_layers.h"
 #include "compressors/onnx/prune_pattern.h"
+#include "compressors/onnx/vector.h"
 #include "core/recipes/recipe.h"
 
-static void apply(float *w, const uint8_t *keep, size_t count) {
+VECTOR_LOOPS static void apply(float *w, const uint8_t *keep, size_t count) {
     for (size_t i = 0; i < count; i++) {
         w[i] = keep[i] ? w[i] : 0.0f;
     }
+}
+
+VECTOR_LOOPS static size_t count_zeros(const float *w, size_t count) {
+    size_t zeros = 0;
+    for (size_t i = 0; i < count; i++) {
+        zeros += w[i] == 0.0f;
+    }
+    return zeros;
 }
 
 enum rc prune_magnitude_values(float *values, size_t count, double ratio, size_t *zeros, struct err *err) {
@@ -22,9 +31,9 @@ enum rc prune_magnitude_values(float *values, size_t count, double ratio, size_t
     }
     enum rc rc = prune_pattern_least(values, count, ratio, keep, err);
     *zeros = 0;
-    for (size_t i = 0; i < count && rc == RC_OK; i++) {
-        values[i] = keep[i] ? values[i] : 0.0f;
-        *zeros += values[i] == 0.0f;
+    if (rc == RC_OK) {
+        apply(values, keep, count);
+        *zeros = count_zeros(values, count);
     }
     free(keep);
     return rc;

@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIGITS = 1 << 16 };
+#include "compressors/onnx/vector.h"
+
+enum { DIGITS = 1 << 16, BLOCK = 4096 };
 static const uint32_t INFINITY_BITS = 0x7f800000;
 
-static uint32_t magnitude(float x) {
+static inline uint32_t magnitude(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof(bits));
     return bits & 0x7fffffff;
@@ -31,31 +33,65 @@ static uint32_t pick(const size_t *counts, size_t k, size_t *below) {
     return DIGITS - 1;
 }
 
+VECTOR_LOOPS static uint32_t largest(const float *scores, size_t count) {
+    uint32_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t m = magnitude(scores[i]);
+        most = m > most ? m : most;
+    }
+    return most;
+}
+
+static enum rc check_finite(const float *scores, size_t count, struct err *err) {
+    if (largest(scores, count) < INFINITY_BITS) {
+        return RC_OK;
+    }
+    size_t i = 0;
+    while (magnitude(scores[i]) < INFINITY_BITS) {
+        i++;
+    }
+    return err_set(err, RC_INPUT, "element %zu is not a finite number", i);
+}
+
+/* In blocks that the first cache holds, because each is read twice. */
 static enum rc count_high(const struct prune_span *s, size_t *counts, struct err *err) {
-    for (size_t i = 0; i < s->count; i++) {
-        uint32_t m = magnitude(s->scores[i]);
-        if (m >= INFINITY_BITS) {
-            return err_set(err, RC_INPUT, "element %zu is not a finite number", i);
+    for (size_t first = 0; first < s->count; first += BLOCK) {
+        size_t n = s->count - first < BLOCK ? s->count - first : BLOCK;
+        const float *scores = s->scores + first;
+        if (largest(scores, n) >= INFINITY_BITS) {
+            return check_finite(s->scores, s->count, err);
         }
-        counts[m >> 16]++;
+        for (size_t i = 0; i < n; i++) {
+            counts[magnitude(scores[i]) >> 16]++;
+        }
     }
     return RC_OK;
 }
 
+/* Few have the digit: a branch that is hardly ever taken costs less than adding 0. */
 static void count_low(const struct prune_span *s, uint32_t high, size_t *counts) {
     for (size_t i = 0; i < s->count; i++) {
         uint32_t m = magnitude(s->scores[i]);
-        counts[m & 0xffff] += m >> 16 == high;
+        if (m >> 16 == high) {
+            counts[m & 0xffff]++;
+        }
+    }
+}
+
+VECTOR_LOOPS static void mark_reached(const float *scores, size_t count, uint32_t threshold, uint8_t *keep) {
+    for (size_t i = 0; i < count; i++) {
+        keep[i] = magnitude(scores[i]) >= threshold;
     }
 }
 
 /* What is below the threshold goes, and the first *equal of those that reach it. */
 static void mark(const struct prune_span *s, uint32_t threshold, size_t *equal) {
-    for (size_t i = 0; i < s->count; i++) {
-        uint32_t m = magnitude(s->scores[i]);
-        bool go = m < threshold || (m == threshold && *equal > 0);
-        *equal -= m == threshold && *equal > 0;
-        s->keep[i] = !go;
+    mark_reached(s->scores, s->count, threshold, s->keep);
+    for (size_t i = 0; i<s->count && * equal> 0; i++) {
+        if (magnitude(s->scores[i]) == threshold) {
+            s->keep[i] = 0;
+            (*equal)--;
+        }
     }
 }
 
@@ -155,15 +191,6 @@ bool prune_pattern_fits(const struct prune_pattern *p, size_t rows, size_t colum
     return p->shape == PRUNE_N_OF_M   ? columns % p->m == 0
            : p->shape == PRUNE_BLOCKS ? rows % p->block == 0 && columns % p->block == 0
                                       : true;
-}
-
-static enum rc check_finite(const float *scores, size_t count, struct err *err) {
-    for (size_t i = 0; i < count; i++) {
-        if (magnitude(scores[i]) >= INFINITY_BITS) {
-            return err_set(err, RC_INPUT, "element %zu is not a finite number", i);
-        }
-    }
-    return RC_OK;
 }
 
 enum rc prune_pattern_mask(const struct prune_pattern *p, const float *scores, size_t rows, size_t columns,
