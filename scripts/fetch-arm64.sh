@@ -20,9 +20,10 @@ trap 'rm -rf "$tmp"' EXIT
 # What pare-worker and pare-runner are built with and run with, and the board's shell.
 build=(libjansson-dev libsodium-dev libzip-dev zlib1g-dev libprotobuf-c-dev liblapacke-dev libopenblas-pthread-dev libseccomp-dev
   libhwloc-dev libcurl4-openssl-dev libpapi-dev)
-run=(libjansson4 libsodium23 libzip4 zlib1g libprotobuf-c1 liblapacke libopenblas0-pthread liblapack3 libblas3 libtmglib3
-  libgfortran5 libseccomp2 libhwloc15 libudev1 libcurl4 libpapi7.0 libpfm4 libsde1 libbz2-1.0 liblzma5 libzstd1 libssl3
-  libc6 libgcc-s1 libstdc++6 busybox-static)
+run=(libjansson4 libsodium23 zlib1g libprotobuf-c1 liblapacke libopenblas0-pthread liblapack3 libblas3 libtmglib3 libgfortran5
+  libseccomp2 libhwloc15 libudev1 libcap2 libpfm4 libbz2-1.0 liblzma5 libzstd1 libc6 libgcc-s1 libstdc++6 busybox-static)
+# Their names differ between Debian 12 and 13.
+named=('^libzip[0-9]+(t64)?$' '^libcurl4(t64)?$' '^libpapi[0-9.]+(t64)?$' '^libsde1(t64)?$' '^libssl3(t64)?$')
 
 # shellcheck disable=SC2016  # apt's own format string
 uri=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
@@ -48,10 +49,21 @@ export APT_CONFIG=$tmp/apt.conf
 echo "fetching Debian's arm64 packages"
 apt-get -qq update
 kernel=$(apt-cache depends linux-image-cloud-arm64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ {print $2; exit}')
+for name in "${named[@]}"; do
+  found=$(apt-cache search --names-only "$name" | awk '{print $1; exit}')
+  [ -n "$found" ] || {
+    echo "Debian's arm64 packages have none named $name" >&2
+    exit 1
+  }
+  run+=("$found")
+done
 (cd "$tmp/packages" && apt-get -qq download "${build[@]}" "${run[@]}")
 for package in "$tmp"/packages/*.deb; do dpkg-deb -x "$package" "$out/sysroot"; done
 (cd "$tmp" && apt-get -qq download "$kernel" && dpkg-deb -x linux-image-*.deb kernel && cp kernel/boot/vmlinuz-* "$out/vmlinuz")
 unset APT_CONFIG
+
+# What static linking would need is not here, and pkg-config asks for it all the same.
+sed -i '/^Requires.private:/d' "$out"/sysroot/usr/lib/aarch64-linux-gnu/pkgconfig/*.pc
 
 # OpenBLAS stands for BLAS and LAPACK, as the alternatives system would arrange it.
 lib=$out/sysroot/usr/lib/aarch64-linux-gnu
