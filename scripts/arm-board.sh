@@ -14,9 +14,11 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
 mkdir -p "$tmp"/root/{bin,dev,proc,sys,tmp,lib,usr/bin,etc}
-cp "$out/sysroot/bin/busybox" "$tmp/root/bin/"
+# A file of the sysroot: Debian 12 has it below /, Debian 13 below /usr.
+unpacked() { if [ -e "$out/sysroot/$1" ]; then echo "$out/sysroot/$1"; else echo "$out/sysroot/usr/$1"; fi; }
+cp "$(unpacked bin/busybox)" "$tmp/root/bin/"
 for name in libc.so.6 libm.so.6 ld-linux-aarch64.so.1 libpthread.so.0 libdl.so.2 librt.so.1 libresolv.so.2; do
-  cp -L "$out/sysroot/lib/aarch64-linux-gnu/$name" "$tmp/root/lib/"
+  cp -L "$(unpacked "lib/aarch64-linux-gnu/$name")" "$tmp/root/lib/"
 done
 cp -r "$folder" "$tmp/root/job"
 printf '%s\n' "$command" >"$tmp/root/command"
