@@ -96,13 +96,14 @@ describe('an emulated ARM64 board', { skip }, () => {
     assert.deepEqual(pmu.events, ['instructions', 'cycles']);
     const excess = pmu.known_loop.instructions - 20_000_000;
     assert.ok(excess >= 0 && excess < 2000, `a loop of 20,000,000 instructions was counted as ${pmu.known_loop.instructions}`);
-    assert.match(pmu.unusable.branch_misses, /reads 0/);
-    assert.match(pmu.unusable.l1d_misses, /reads 0/);
+    const reason = /reads 0|has no such event/; // Debian 12's kernel accepts events that the board never counts, Debian 13's refuses them
+    assert.match(pmu.unusable.branch_misses, reason);
+    assert.match(pmu.unusable.l1d_misses, reason);
     for (const { profile } of imported.recorded) {
       const { counters } = await ask('GET', `/v1/profiles/${profile}`);
       assert.deepEqual(Object.keys(counters.per_inference).sort(), ['cycles', 'instructions']);
       assert.ok(!('branch_misses' in counters.per_inference), 'unusable, not zero');
-      assert.match(counters.unusable.branch_misses, /reads 0/);
+      assert.match(counters.unusable.branch_misses, reason);
     }
     const label = imported.recorded.find((r) => r.label.startsWith('fp32')).profile;
     fp32 = (await ask('GET', `/v1/profiles/${label}`)).counters.per_inference.instructions;
