@@ -50,7 +50,7 @@ echo "fetching Debian's arm64 packages"
 apt-get -qq update
 kernel=$(apt-cache depends linux-image-cloud-arm64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ {print $2; exit}')
 for name in "${named[@]}"; do
-  found=$(apt-cache search --names-only "$name" | awk '{print $1; exit}')
+  found=$(apt-cache search --names-only "$name" | awk 'NR == 1 {print $1}')
   [ -n "$found" ] || {
     echo "Debian's arm64 packages have none named $name" >&2
     exit 1

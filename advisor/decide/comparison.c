@@ -29,12 +29,13 @@ static enum comparison_verdict verdict_of(enum sequential_verdict v) {
 void comparison_decide(const struct comparison_question *q, struct comparison_outcome *ret) {
     struct sequential_bounds b;
     sequential_bounds_of(q->log_ratios, q->n, q->confidence, &b);
-    *ret = (struct comparison_outcome){.verdict = verdict_of(sequential_judge(&b, log1p(q->margin))),
+    double margin = log1p(q->margin);
+    *ret = (struct comparison_outcome){.verdict = verdict_of(sequential_judge(&b, margin)),
                                        .ratio = exp(b.mean),
                                        .low = exp(b.low),
-                                       .high = exp(b.high),
-                                       .no_slower =
-                                           b.high<log1p(q->margin), .no_faster = b.low> - log1p(q->margin)};
+                                       .high = exp(b.high)};
+    ret->no_slower = b.high < margin;
+    ret->no_faster = b.low > -margin;
     ret->ended =
         ret->verdict != COMPARISON_UNDECIDED || q->n >= SEQUENTIAL_LAST || q->seconds >= q->time_limit_s;
 }
