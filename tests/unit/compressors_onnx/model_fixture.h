@@ -12,7 +12,7 @@
 #include "runtimes/onnxruntime.h"
 #include "tests/support/test.h"
 
-enum { BUILDER_MAX = 64 };
+enum { BUILDER_MAX = 128 };
 
 struct builder {
     struct arena *arena;

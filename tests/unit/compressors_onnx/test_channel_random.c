@@ -1,0 +1,14 @@
+/* Structured pruning on random graphs (channel_random.h): a few hundred, quickly. */
+#include "tests/unit/compressors_onnx/channel_random.h"
+
+static void removing_zero_channels_of_random_graphs_changes_nothing(void **state) {
+    (void)state;
+    random_prove_seeds(0, 400);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(removing_zero_channels_of_random_graphs_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
