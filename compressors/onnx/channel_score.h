@@ -29,3 +29,10 @@ MUST_USE enum rc channel_score_eliminate(struct compress_job *job, const struct 
  * off, as a squared distance (channel_ablate.c). One run a unit. Leaves the scores when no gate fits. */
 MUST_USE enum rc channel_score_loss(struct compress_job *job, const struct channel_groups *groups,
                                     size_t family, double *scores, struct err *err);
+
+/* The square of the derivative of the model's outputs by a gate on the unit, the mean over calibration
+ * examples: to first order what channel_score_loss measures, for all units by the same runs
+ * (channel_taylor.c). Leaves the scores of families of which no product reads anything. RC_INPUT without
+ * calibration examples; RC_UNSUPPORTED: an operator has no derivative here, and is named. */
+MUST_USE enum rc channel_score_taylor(struct compress_job *job, const struct channel_groups *groups,
+                                      double from, double to, double *scores, struct err *err);

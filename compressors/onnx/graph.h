@@ -273,6 +273,9 @@ size_t graph_feed_count(const struct graph *g);
 struct graph_value *graph_feed(const struct graph *g, size_t i);
 size_t graph_result_count(const struct graph *g);
 struct graph_value *graph_result(const struct graph *g, size_t i);
+/* Adds an input of a new name made from `hint`, the last that must be fed, whose shape is left undeclared. */
+MUST_USE enum rc graph_add_input(struct graph *g, const char *hint, int32_t dtype, struct graph_value **ret,
+                                 struct err *err);
 /* Makes `v` an output of the graph too (for observing activations); nothing happens when it is one already.
  * `dtype` is its element type. Its shape is left undeclared. */
 MUST_USE enum rc graph_add_output(struct graph *g, struct graph_value *v, int32_t dtype, struct err *err);

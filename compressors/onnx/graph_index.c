@@ -349,6 +349,28 @@ enum rc graph_add_output(struct graph *g, struct graph_value *v, int32_t dtype, 
     return RC_OK;
 }
 
+enum rc graph_add_input(struct graph *g, const char *hint, int32_t dtype, struct graph_value **ret,
+                        struct err *err) {
+    Onnx__GraphProto *p = g->model->graph;
+    const char *name = graph_unique_name(g, hint);
+    struct graph_value *v = name ? graph_intern(g, name) : NULL;
+    Onnx__ValueInfoProto *info = v ? new_tensor_info(g, v->name, dtype) : NULL;
+    Onnx__ValueInfoProto **list = arena_calloc(g->arena, p->n_input + 1, sizeof(Onnx__ValueInfoProto *));
+    if (!info || !list) {
+        return err_memory(err);
+    }
+    if (p->n_input) {
+        memcpy(list, p->input, p->n_input * sizeof(Onnx__ValueInfoProto *));
+    }
+    list[p->n_input++] = info;
+    p->input = list;
+    v->info = info;
+    v->is_input = true;
+    v->dtype = dtype;
+    *ret = v;
+    return RC_OK;
+}
+
 void graph_drop_outputs(struct graph *g) {
     for (size_t i = 0; i < graph_result_count(g); i++) {
         struct graph_value *v = graph_result(g, i);

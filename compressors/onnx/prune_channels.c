@@ -84,6 +84,9 @@ static enum rc score(struct pruning *p, struct err *err) {
         return channel_score_energy(p->job, p->groups, found_at, scored_at, p->scores, err);
     }
     enum rc rc = channel_score_l1(p->job->graph, p->groups, p->scores, err);
+    if (rc == RC_OK && strcmp(how, "taylor") == 0) {
+        return channel_score_taylor(p->job, p->groups, found_at, scored_at, p->scores, err);
+    }
     bool eliminate = strcmp(how, "fit") == 0, ablate = strcmp(how, "loss") == 0;
     bool model = strcmp(recipe_choice(p->step, "scope"), "model") == 0;
     double most = model ? CHANNEL_MOST : fmin(1, recipe_number(p->step, "ratio") + ranked_beyond);

@@ -257,7 +257,7 @@ static const struct option_desc prune_sparsegpt_options[] = {
 
 static const char *const channel_fits[] = {"least-squares", "none", NULL};
 static const char *const channel_multiples[] = {"1", "2", "4", "8", "16", "32", "64", NULL};
-static const char *const channel_scores[] = {"fit", "energy", "l1", "loss", NULL};
+static const char *const channel_scores[] = {"fit", "energy", "l1", "loss", "taylor", NULL};
 static const char *const channel_scopes[] = {"layer", "model", NULL};
 
 static const struct option_desc channel_options[] = {
@@ -289,7 +289,8 @@ static const struct option_desc channel_options[] = {
      .choices = channel_scores,
      .default_text = "fit",
      .help = "which go first: what the rest can best make up for, what later layers take least of, small "
-             "weights, or what moves the outputs least"},
+             "weights, or what moves the outputs least: measured without each (loss), or by derivatives "
+             "(taylor)"},
 };
 
 static const struct option_desc drop_options[] = {

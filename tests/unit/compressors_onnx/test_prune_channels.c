@@ -216,8 +216,9 @@ static void fitting_brings_the_outputs_back(void **state) {
 static void threads_change_no_byte(void **state) {
     (void)state;
     static const char *const recipes[] = {"prune:channels", "prune:channels,score=energy",
-                                          "prune:channels,score=l1", "prune:channels,score=loss"};
-    for (size_t i = 0; i < 4; i++) {
+                                          "prune:channels,score=l1", "prune:channels,score=loss",
+                                          "prune:channels,score=taylor"};
+    for (size_t i = 0; i < 5; i++) {
         struct model_bytes one = prune_with(recipes[i], 1), three = prune_with(recipes[i], 3);
         assert_int_equal(one.size, three.size);
         assert_memory_equal(one.data, three.data, one.size);
