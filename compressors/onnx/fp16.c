@@ -4,12 +4,11 @@
  * graph's inputs and outputs and what subgraphs read keep name and type. */
 #include "compressors/onnx/fp16.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "compressors/onnx/fp16_keep.h"
+#include "compressors/onnx/halves.h"
 #include "compressors/onnx/passes.h"
-#include "core/formats/dtype.h"
 
 enum mark { MARK_FLOAT, MARK_HALF }; /* graph_node.mark */
 
@@ -103,15 +102,7 @@ static enum rc half_constant(struct fp16 *f, struct graph_value *v, struct graph
         return err_prefix(err, "constant \"%.160s\"", v->name);
     }
     uint16_t *halves = malloc(count ? count * sizeof(*halves) : 1);
-    *saturated = 0;
-    for (size_t i = 0; halves && i < count; i++) {
-        halves[i] = dtype_half_of_float(values[i]);
-        if (isfinite(values[i]) &&
-            (halves[i] & 0x7fff) == 0x7c00) { /* rounded to infinity: the largest number instead */
-            halves[i] = (uint16_t)((halves[i] & 0x8000) | 0x7bff);
-            (*saturated)++;
-        }
-    }
+    *saturated = halves ? halves_of_floats_finite(values, count, halves) : 0;
     rc = halves ? graph_add_initializer(f->g, v->name, GRAPH_FLOAT16, t->dims, t->n_dims, halves,
                                         count * sizeof(*halves), ret, err)
                 : err_memory(err);

@@ -8,6 +8,7 @@
 
 #include "compressors/onnx/inverse_root.h"
 #include "compressors/onnx/parallel.h"
+#include "compressors/onnx/round_loops.h"
 #include "core/base/checked.h"
 
 enum { BLOCK = 128, TILE = 64 };
@@ -193,7 +194,7 @@ static void round_column(struct tile *t, size_t place, size_t block_first, size_
     const float *kept = t->kept + place * rows;
     float by = 1 / u[place];
     for (size_t r = 0; r < rows; r++) {
-        value[r] = (group_nearest(w[r], inverse[r], zero[r], t->top) - zero[r]) * scale[r] * kept[r];
+        value[r] = (round_code(w[r], inverse[r], zero[r], t->top) - zero[r]) * scale[r] * kept[r];
         e[r] = (w[r] - value[r]) * by;
     }
     for (size_t k = place + 1; k < block_end; k++) {
@@ -261,7 +262,7 @@ static void revise_column(struct tile *t, size_t place, size_t first, size_t end
     float by = 1 / h[place];
     for (size_t r = 0; r < rows; r++) {
         float wanted = value[r] + gradient[r] * by;
-        float now = (group_nearest(wanted, inverse[r], zero[r], t->top) - zero[r]) * scale[r] * kept[r];
+        float now = (round_code(wanted, inverse[r], zero[r], t->top) - zero[r]) * scale[r] * kept[r];
         change[r] = now - value[r];
         value[r] = now;
     }
@@ -339,7 +340,7 @@ static void write_tile(const struct tile *t) {
         size_t column = t->h->order[i], group = column / t->h->group;
         for (size_t r = 0; r < rows; r++) {
             size_t at = group * rows + r;
-            float code = group_nearest(t->value[i * rows + r], t->inverse[at], t->zero[at], t->top);
+            float code = round_code(t->value[i * rows + r], t->inverse[at], t->zero[at], t->top);
             t->q->codes[(t->first + r) * n + column] = (uint8_t)code;
             t->q->scales[(t->first + r) * t->q->groups + group] = t->scale[at];
         }

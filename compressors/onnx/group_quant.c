@@ -1,16 +1,16 @@
 #include "compressors/onnx/group_quant.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compressors/onnx/hqq.h"
 #include "compressors/onnx/parallel.h"
-#include "compressors/onnx/vector.h"
+#include "compressors/onnx/round_loops.h"
 #include "core/base/checked.h"
 
 enum { SHRINK_STEPS = 16, TILE_ROWS = 64 };
-static const uint32_t EXPONENT_BITS = 0x7f800000;
 static const float shrink_least = 0.36F; /* of the range: below that more is cut off than gained */
 
 enum rc group_quant_init(struct group_quant *q, const struct group_format *format, size_t rows,
@@ -49,47 +49,20 @@ static float top_code(unsigned bits) {
 }
 
 uint8_t group_code(float w, float scale, uint8_t zero, unsigned bits) {
-    return scale == 0.0F ? zero : (uint8_t)group_nearest(w, 1.0F / scale, zero, top_code(bits));
-}
-
-/* The least and the largest of w and 0, in lanes. Compilers do not see a minimum of floats here, so it is
- * spelled out: a comparison, and a choice by its bits. */
-typedef float float_lanes __attribute__((vector_size(4 * VECTOR_LANES)));
-typedef int32_t int_lanes __attribute__((vector_size(4 * VECTOR_LANES)));
-
-static inline void range_of(const float *w, size_t n, float *low, float *high) {
-    float_lanes least = {0}, most = {0};
-    size_t i = 0;
-    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES) {
-        float_lanes x;
-        memcpy(&x, w + i, sizeof(x));
-        int_lanes below = x<least, above = x> most;
-        least = (float_lanes)(((int_lanes)x & below) | ((int_lanes)least & ~below));
-        most = (float_lanes)(((int_lanes)x & above) | ((int_lanes)most & ~above));
-    }
-    float l = 0, h = 0;
-    for (; i < n; i++) {
-        l = w[i] < l ? w[i] : l;
-        h = w[i] > h ? w[i] : h;
-    }
-    for (size_t k = 0; k < VECTOR_LANES; k++) {
-        l = least[k] < l ? least[k] : l;
-        h = most[k] > h ? most[k] : h;
-    }
-    *low = l;
-    *high = h;
+    return (uint8_t)round_code(w, round_inverse(scale), zero, top_code(bits));
 }
 
 static inline void cover(float low, float high, const struct group_format *f, float *scale, uint8_t *zero) {
-    float top = top_code(f->bits);
-    uint8_t half = (uint8_t)(1U << (f->bits - 1));
     if (f->zero == GROUP_SYMMETRIC) {
-        *scale = (-low >= high ? low : high) / -(float)half;
-        *zero = half;
-        return;
+        round_cover_symmetric(low, high, top_code(f->bits), scale, zero);
+    } else {
+        round_cover(low, high, top_code(f->bits), scale, zero);
     }
-    *scale = (high - low) / top;
-    *zero = *scale > 0 ? (uint8_t)group_nearest(-low, 1.0F / *scale, 0, top) : half;
+}
+
+/* The least and the largest of w and 0. */
+static void range_of(const float *w, size_t n, float *low, float *high) {
+    (void)round_ranges(w, n, n, low, high);
 }
 
 void group_choose_range(const float *w, size_t n, const struct group_format *f, float *scale, uint8_t *zero) {
@@ -101,10 +74,10 @@ void group_choose_range(const float *w, size_t n, const struct group_format *f, 
 /* Sum of importance * error^2; in *best the scale that would be best for these codes. */
 static float error_of(const float *w, const float *importance, size_t n, float scale, float zero, float top,
                       float *best) {
-    float inverse = scale != 0 ? 1.0F / scale : 0, error = 0, wc = 0, cc = 0;
+    float inverse = round_inverse(scale), error = 0, wc = 0, cc = 0;
     for (size_t i = 0; i < n; i++) {
         float d = importance ? importance[i] : 1;
-        float c = group_nearest(w[i], inverse, zero, top) - zero, e = w[i] - scale * c;
+        float c = round_code(w[i], inverse, zero, top) - zero, e = w[i] - scale * c;
         error += d * e * e;
         wc += d * w[i] * c;
         cc += d * c * c;
@@ -140,85 +113,113 @@ void group_choose_least(const float *w, const float *importance, size_t n, const
 
 struct rounding {
     const float *w, *importance;
-    struct group_quant *q;
+    size_t rows, first_row; /* of w; where they go */
+    const struct group_quant *q;
     enum group_choice choice;
 };
 
 VECTOR_LOOPS static bool all_finite(const float *w, size_t n) {
-    uint32_t bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &w[i], sizeof(bits));
-        bad |= (bits & EXPONENT_BITS) == EXPONENT_BITS; /* NaN and infinities */
-    }
-    return bad == 0;
+    float low, high;
+    return round_ranges(w, n, n, &low, &high);
 }
 
-static inline void encode(const float *w, size_t n, float scale, float zero, float top, uint8_t *codes) {
-    float inverse = scale != 0 ? 1.0F / scale : 0;
-    for (size_t i = 0; i < n; i++) {
-        codes[i] = (uint8_t)(int32_t)group_nearest(w[i], inverse, zero, top);
-    }
+VECTOR_LOOPS static bool ranges(const float *w, size_t n, size_t group, float *low, float *high) {
+    return round_ranges(w, n, group, low, high);
 }
 
-/* A row by its ranges: the common case, in one function so that all of it is vector code. */
-VECTOR_LOOPS static void round_row(const float *w, const struct group_quant *q, float *scales, uint8_t *zeros,
-                                   uint8_t *codes) {
-    const struct group_format f = q->format;
-    float top = top_code(f.bits);
-    for (size_t g = 0, first = 0; g < q->groups; g++, first += f.group) {
-        size_t n = q->columns - first < f.group ? q->columns - first : f.group;
-        float low, high;
-        range_of(w + first, n, &low, &high);
-        cover(low, high, &f, &scales[g], &zeros[g]);
-        encode(w + first, n, scales[g], zeros[g], top, codes + first);
+VECTOR_LOOPS static void encode(const float *w, size_t n, size_t group, const float *scales,
+                                const uint8_t *zeros, float top, uint8_t *codes) {
+    round_encode(w, n, group, scales, zeros, top, codes);
+}
+
+VECTOR_LOOPS static void cover_all(const float *low, const float *high, size_t n,
+                                   const struct group_format *f, float *scales, uint8_t *zeros) {
+    float top = top_code(f->bits);
+    if (f->zero == GROUP_SYMMETRIC) {
+        for (size_t g = 0; g < n; g++) {
+            round_cover_symmetric(low[g], high[g], top, &scales[g], &zeros[g]);
+        }
+        return;
+    }
+    for (size_t g = 0; g < n; g++) {
+        round_cover(low[g], high[g], top, &scales[g], &zeros[g]);
     }
 }
 
-static void round_group(const struct rounding *r, size_t row, size_t g) {
-    struct group_quant *q = r->q;
+/* A row by its ranges, which is the common case, some groups at a time: their weights are in the first cache
+ * when they are read again. False when one is not finite. */
+static bool round_row(const float *w, const struct group_quant *q, float *scales, uint8_t *zeros,
+                      uint8_t *codes) {
     const struct group_format *f = &q->format;
-    size_t first = g * f->group, at = row * q->groups + g;
-    size_t n = q->columns - first < f->group ? q->columns - first : f->group;
-    const float *w = r->w + row * q->columns + first;
-    if (r->choice == GROUP_LEAST) {
-        group_choose_least(w, r->importance ? r->importance + first : NULL, n, f, &q->scales[at],
-                           &q->zeros[at]);
-    } else {
-        hqq_choose(w, n, f, &q->scales[at], &q->zeros[at]);
+    float low[ROUND_GROUPS_MAX], high[ROUND_GROUPS_MAX];
+    for (size_t g = 0; g < q->groups; g += ROUND_GROUPS_MAX) {
+        size_t first = g * f->group, left = q->columns - first;
+        size_t groups = q->groups - g < ROUND_GROUPS_MAX ? q->groups - g : ROUND_GROUPS_MAX;
+        size_t n = left < groups * f->group ? left : groups * f->group;
+        if (!ranges(w + first, n, f->group, low, high)) {
+            return false;
+        }
+        cover_all(low, high, groups, f, scales + g, zeros + g);
+        encode(w + first, n, f->group, scales + g, zeros + g, top_code(f->bits), codes + first);
     }
-    encode(w, n, q->scales[at], q->zeros[at], top_code(f->bits), q->codes + row * q->columns + first);
+    return true;
+}
+
+/* A row whose groups are searched for their scales. */
+static bool search_row(const struct rounding *r, const float *w, float *scales, uint8_t *zeros,
+                       uint8_t *codes) {
+    const struct group_quant *q = r->q;
+    const struct group_format *f = &q->format;
+    if (!all_finite(w, q->columns)) {
+        return false;
+    }
+    for (size_t g = 0, first = 0; g < q->groups; g++, first += f->group) {
+        size_t n = q->columns - first < f->group ? q->columns - first : f->group;
+        if (r->choice == GROUP_LEAST) {
+            group_choose_least(w + first, r->importance ? r->importance + first : NULL, n, f, &scales[g],
+                               &zeros[g]);
+        } else {
+            hqq_choose(w + first, n, f, &scales[g], &zeros[g]);
+        }
+    }
+    encode(w, q->columns, f->group, scales, zeros, top_code(f->bits), codes);
+    return true;
 }
 
 static enum rc round_tile(void *user, size_t tile, size_t thread, struct err *err) {
     const struct rounding *r = user;
-    struct group_quant *q = r->q;
-    size_t end = (tile + 1) * TILE_ROWS < q->rows ? (tile + 1) * TILE_ROWS : q->rows;
+    const struct group_quant *q = r->q;
+    size_t end = (tile + 1) * TILE_ROWS < r->rows ? (tile + 1) * TILE_ROWS : r->rows;
     (void)thread;
     for (size_t row = tile * TILE_ROWS; row < end; row++) {
-        if (!all_finite(r->w + row * q->columns, q->columns)) {
+        const float *w = r->w + row * q->columns;
+        size_t to = r->first_row + row;
+        float *scales = q->scales + to * q->groups;
+        uint8_t *zeros = q->zeros + to * q->groups, *codes = q->codes + to * q->columns;
+        bool finite = r->choice == GROUP_RANGE ? round_row(w, q, scales, zeros, codes)
+                                               : search_row(r, w, scales, zeros, codes);
+        if (!finite) {
             return err_set(err, RC_INPUT, "a weight of output %zu is not a finite number", row);
-        }
-        if (r->choice == GROUP_RANGE) {
-            round_row(r->w + row * q->columns, q, q->scales + row * q->groups, q->zeros + row * q->groups,
-                      q->codes + row * q->columns);
-        }
-        for (size_t g = 0; r->choice != GROUP_RANGE && g < q->groups; g++) {
-            round_group(r, row, g);
         }
     }
     return RC_OK;
 }
 
+enum rc group_round_rows(const float *w, size_t rows, enum group_choice choice, const float *importance,
+                         size_t threads, const struct group_quant *to, size_t first_row, struct err *err) {
+    struct rounding r = {w, importance, rows, first_row, to, choice};
+    assert(first_row + rows <= to->rows);
+    return parallel_for(threads, (rows + TILE_ROWS - 1) / TILE_ROWS, round_tile, &r, err);
+}
+
 enum rc group_round(const float *w, size_t rows, size_t columns, const struct group_format *f,
                     enum group_choice choice, const float *importance, size_t threads,
                     struct group_quant *ret, struct err *err) {
-    struct rounding r = {w, importance, ret, choice};
     enum rc rc = group_quant_init(ret, f, rows, columns, err);
     if (rc != RC_OK) {
         return rc;
     }
-    rc = parallel_for(threads, (rows + TILE_ROWS - 1) / TILE_ROWS, round_tile, &r, err);
+    rc = group_round_rows(w, rows, choice, importance, threads, ret, 0, err);
     if (rc != RC_OK) {
         group_quant_release(ret);
     }

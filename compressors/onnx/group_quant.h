@@ -46,19 +46,6 @@ void group_choose_range(const float *w, size_t n, const struct group_format *f, 
 void group_choose_least(const float *w, const float *importance, size_t n, const struct group_format *f,
                         float *scale, uint8_t *zero);
 
-/* To the nearest integer, ties to even, of |x| < 2^22: what nearbyintf does, without a call. */
-static inline float group_round_even(float x) {
-    const float magic = 12582912.0F; /* 1.5 * 2^23: the sum has no room for a fraction */
-    return (x + magic) - magic;
-}
-
-/* The code nearest to w, for 1 / scale (0 for a scale of 0) and the largest code `top`. */
-static inline float group_nearest(float w, float inverse, float zero, float top) {
-    float c = w * inverse + zero;
-    c = c < 0 ? 0 : c;
-    return group_round_even(c > top ? top : c);
-}
-
 /* The code nearest to w. */
 uint8_t group_code(float w, float scale, uint8_t zero, unsigned bits);
 
@@ -69,6 +56,11 @@ enum group_choice { GROUP_RANGE, GROUP_LEAST, GROUP_HALF_QUADRATIC /* hqq.h */ }
 MUST_USE enum rc group_round(const float *w, size_t rows, size_t columns, const struct group_format *f,
                              enum group_choice choice, const float *importance, size_t threads,
                              struct group_quant *ret, struct err *err);
+
+/* The same into rows first_row and on of `to`, which was initialised with its format. */
+MUST_USE enum rc group_round_rows(const float *w, size_t rows, enum group_choice choice,
+                                  const float *importance, size_t threads, const struct group_quant *to,
+                                  size_t first_row, struct err *err);
 
 /* The weight that (row, column) stands for. */
 static inline float group_value(const struct group_quant *q, size_t row, size_t column) {

@@ -19,6 +19,8 @@
 
 #include <math.h>
 
+#include "compressors/onnx/round_loops.h"
+
 enum { TURNS = 20 };
 
 static const float beta_first = 10, kappa = 1.01F; /* the authors' */
@@ -46,7 +48,7 @@ static struct pass look(const struct group *g, float scale, float zero, float be
     float inverse = scale != 0 ? 1 / scale : 0;
     double error = 0, product = 0, square = 0, offset = 0;
     for (size_t i = 0; i < g->n; i++) {
-        float c = group_nearest(g->w[i], inverse, zero, g->top) - zero, r = g->w[i] - scale * c, shrunk;
+        float c = round_code(g->w[i], inverse, zero, g->top) - zero, r = g->w[i] - scale * c, shrunk;
         error += (double)power(fabsf(r) / g->unit, beta, &shrunk);
         float fit = g->w[i] - copysignf(shrunk * g->unit, r);
         product += (double)(fit * c);

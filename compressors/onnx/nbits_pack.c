@@ -2,16 +2,15 @@
 
 #include <string.h>
 
+#include "compressors/onnx/round_loops.h"
+
 size_t nbits_bytes(size_t count, unsigned width) {
     size_t each = 8 / width;
     return count / each + (count % each != 0);
 }
 
-/* Pairs of nibbles: the common case, written so that it becomes vector code. */
-static void pack_nibbles(const uint8_t *codes, size_t pairs, uint8_t *out) {
-    for (size_t i = 0; i < pairs; i++) {
-        out[i] = (uint8_t)(codes[2 * i] | codes[2 * i + 1] << 4);
-    }
+VECTOR_LOOPS static void pack_nibbles(const uint8_t *codes, size_t pairs, uint8_t *out) {
+    round_pack_nibbles(codes, pairs, out);
 }
 
 void nbits_pack(const uint8_t *codes, size_t count, unsigned shift, unsigned width, uint8_t *out) {

@@ -84,7 +84,7 @@ static enum rc hessian_for(const struct job *q, const struct moments_layer *laye
 /* Ranges by the mean squares of the inputs, which are those that were observed over `scales` (NULL: 1). */
 static enum rc round_by_importance(const struct job *q, const float *w, const struct weight_rows *r, size_t g,
                                    const struct moments_layer *layer, const float *scales,
-                                   const struct group_format *f, struct group_quant *ret, struct err *err) {
+                                   const struct group_quant *to, struct err *err) {
     size_t width = layer->rows.width;
     float *importance = malloc((width + 1) * sizeof(*importance));
     if (!importance) {
@@ -95,7 +95,7 @@ static enum rc round_by_importance(const struct job *q, const float *w, const st
         double s = scales ? (double)scales[i] : 1;
         importance[i] = (float)(mean / (s * s));
     }
-    enum rc rc = group_round(w, r->rows, r->columns, f, GROUP_LEAST, importance, q->job->threads, ret, err);
+    enum rc rc = group_round_rows(w, r->rows, GROUP_LEAST, importance, q->job->threads, to, g * r->rows, err);
     free(importance);
     return rc;
 }
@@ -107,24 +107,13 @@ static enum group_choice choice_of(const struct job *q, const struct weights *w)
     return q->method == METHOD_HQQ && w->kind != WEIGHTS_CONV ? GROUP_HALF_QUADRATIC : GROUP_RANGE;
 }
 
-/* Rounds the rows of one group of a convolution (or all) into `to`, which has room for all rows. */
-static enum rc round_rows(const struct job *q, const struct weight_rows *r, size_t g,
-                          enum group_choice choice, const struct moments_layer *layer,
-                          struct shared_hessian *shared, const float *scales, const struct group_quant *to,
-                          struct err *err) {
-    const float *w = r->values + g * r->rows * r->columns;
+static enum rc round_rows_gptq(const struct job *q, const float *w, const struct weight_rows *r, size_t g,
+                               const struct moments_layer *layer, struct shared_hessian *shared,
+                               const struct group_quant *to, struct err *err) {
     const struct gptq_opts opts = {to->format, SWEEPS, q->job->threads};
     struct group_quant part;
-    enum rc rc;
-    if (q->method == METHOD_GPTQ) {
-        rc = hessian_for(q, layer, g, to->format.group, shared, err);
-        rc = rc != RC_OK ? rc : gptq_round(w, r->rows, shared->hessian, &opts, &part, err);
-    } else if (q->method == METHOD_AWQ && layer->rows.kind != LAYER_ROWS_PATCHES) {
-        /* products only: narrowed ranges of convolutions behind a Relu cut off what adds up */
-        rc = round_by_importance(q, w, r, g, layer, scales, &to->format, &part, err);
-    } else {
-        rc = group_round(w, r->rows, r->columns, &to->format, choice, NULL, q->job->threads, &part, err);
-    }
+    enum rc rc = hessian_for(q, layer, g, to->format.group, shared, err);
+    rc = rc != RC_OK ? rc : gptq_round(w, r->rows, shared->hessian, &opts, &part, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -134,6 +123,22 @@ static enum rc round_rows(const struct job *q, const struct weight_rows *r, size
     memcpy(to->zeros + g * groups, part.zeros, groups);
     group_quant_release(&part);
     return RC_OK;
+}
+
+/* Rounds the rows of one group of a convolution (or all) into `to`, which has room for all rows. */
+static enum rc round_rows(const struct job *q, const struct weight_rows *r, size_t g,
+                          enum group_choice choice, const struct moments_layer *layer,
+                          struct shared_hessian *shared, const float *scales, const struct group_quant *to,
+                          struct err *err) {
+    const float *w = r->values + g * r->rows * r->columns;
+    if (q->method == METHOD_GPTQ) {
+        return round_rows_gptq(q, w, r, g, layer, shared, to, err);
+    }
+    if (q->method == METHOD_AWQ && layer->rows.kind != LAYER_ROWS_PATCHES) {
+        /* products only: narrowed ranges of convolutions behind a Relu cut off what adds up */
+        return round_by_importance(q, w, r, g, layer, scales, to, err);
+    }
+    return group_round_rows(w, r->rows, choice, NULL, q->job->threads, to, g * r->rows, err);
 }
 
 static enum rc round_matrix(const struct job *q, const struct weight_rows *r, const struct group_format *f,

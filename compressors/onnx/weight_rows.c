@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compressors/onnx/halves.h"
 #include "core/base/checked.h"
 #include "core/formats/dtype.h"
 
@@ -96,9 +97,11 @@ enum rc weight_rows_set_floats(struct graph *g, Onnx__TensorProto *t, const floa
     if (!halves) {
         return err_memory(err);
     }
-    for (size_t i = 0; i < count; i++) {
-        halves[i] = t->data_type == GRAPH_FLOAT16 ? dtype_half_of_float(values[i])
-                                                  : dtype_bfloat16_of_float(values[i]);
+    if (t->data_type == GRAPH_FLOAT16) {
+        halves_of_floats(values, count, halves);
+    }
+    for (size_t i = 0; t->data_type != GRAPH_FLOAT16 && i < count; i++) {
+        halves[i] = dtype_bfloat16_of_float(values[i]);
     }
     enum rc rc = graph_set_tensor(g, t, t->data_type, dims, t->n_dims, halves, count * sizeof(*halves), err);
     free(halves);

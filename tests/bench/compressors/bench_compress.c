@@ -1,6 +1,7 @@
 /* bench_compress.c -- how long each technique takes, with one thread and with all, in seconds and in GB/s of
  * float32 weights, beside the speed at which this machine copies memory.
  *
+ *   bench_compress loops [NAME]            the second table alone, or its loops with NAME in their name
  *   bench_compress [MODEL [RECIPE...]]      models of PARE_MODELS (default ../shared); all of them by
  * default, and every step that has a descriptor with its default options. BENCH_THREADS=n (default: all
  * cores).
@@ -18,6 +19,7 @@
 #include "compressors/compressor.h"
 #include "compressors/onnx/graph.h"
 #include "compressors/onnx/group_quant.h"
+#include "compressors/onnx/halves.h"
 #include "compressors/onnx/int8_weights.h"
 #include "compressors/onnx/nbits_pack.h"
 #include "compressors/onnx/prune_magnitude.h"
@@ -27,7 +29,15 @@
 #include "core/recipes/record.h"
 #include "tests/support/onnx_accuracy.h"
 
-enum { PATH_SIZE = 1024, REPEATS = 3, THREADS_MAX = 64, ROWS = 4096, COLUMNS = 8192 };
+enum {
+    PATH_SIZE = 1024,
+    REPEATS = 3,
+    LOOP_REPEATS = 5,
+    THREADS_MAX = 64,
+    ROWS = 4096,
+    COLUMNS = 8192,
+    TILE_ROWS = 16
+};
 
 static const double slow_seconds = 2; /* what takes longer is run once */
 
@@ -67,29 +77,41 @@ static void int8_loop(const struct slice *s) {
     free(scales);
 }
 
-static void nearest(const struct slice *s, unsigned bits, enum group_choice choice) {
+/* Some rows at a time, so that their codes are still in a cache when they are packed. */
+static void nearest(const struct slice *s, unsigned bits) {
     const struct group_format format = {bits, 32, GROUP_ASYMMETRIC};
     struct group_quant q;
     struct err err;
-    if (group_round(s->w, s->rows, COLUMNS, &format, choice, NULL, 1, &q, &err)) {
+    uint8_t *out = s->out;
+    if (group_quant_init(&q, &format, TILE_ROWS, COLUMNS, &err)) {
         die("int4", &err);
     }
-    nbits_pack_matrix(&q, s->out);
+    for (size_t row = 0; row < s->rows; row += TILE_ROWS) {
+        size_t rows = s->rows - row < TILE_ROWS ? s->rows - row : TILE_ROWS;
+        if (group_round_rows(s->w + row * COLUMNS, rows, GROUP_RANGE, NULL, 1, &q, 0, &err)) {
+            die("int4", &err);
+        }
+        nbits_pack_matrix(&q, out);
+        out += nbits_matrix_bytes(&q);
+    }
     group_quant_release(&q);
 }
 
 static void int4_loop(const struct slice *s) {
-    nearest(s, 4, GROUP_RANGE);
+    nearest(s, 4);
 }
 
 static void int8_weights_loop(const struct slice *s) {
-    nearest(s, 8, GROUP_RANGE);
+    nearest(s, 8);
+}
+
+static void fp16_loop(const struct slice *s) {
+    (void)halves_of_floats_finite(s->w, s->rows * COLUMNS, s->out);
 }
 
 static void prune_loop(const struct slice *s) {
     size_t zeros;
     struct err err;
-    memcpy(s->out, s->w, s->rows * COLUMNS * sizeof(float));
     if (prune_magnitude_values(s->out, s->rows * COLUMNS, 0.5, &zeros, &err)) {
         die("prune", &err);
     }
@@ -101,7 +123,6 @@ static void wanda(const struct slice *s, const struct prune_pattern *pattern) {
     for (size_t c = 0; c < COLUMNS; c++) {
         norms[c] = 1 + (double)(c % 7);
     }
-    memcpy(s->out, s->w, s->rows * COLUMNS * sizeof(float));
     if (prune_wanda_matrix(s->out, s->rows, COLUMNS, norms, pattern, &err)) {
         die("wanda", &err);
     }
@@ -126,6 +147,7 @@ static const struct {
     {"int8 scales and rounding", int8_loop},
     {"int4 rounding and packing", int4_loop},
     {"int8:weights rounding", int8_weights_loop},
+    {"fp16 conversion", fp16_loop},
     {"prune:magnitude", prune_loop},
     {"prune:wanda", wanda_loop},
     {"prune:wanda,pattern=2:4", two_of_four_loop},
@@ -143,32 +165,39 @@ static void *on_thread(void *arg) {
     return NULL;
 }
 
-static double time_loop(loop_fn *run, const float *w, float *out, uint32_t threads) {
+static double time_once(loop_fn *run, const float *w, float *out, uint32_t threads) {
     struct thread all[THREADS_MAX];
-    double best = INFINITY;
-    for (int repeat = 0; repeat < REPEATS; repeat++) {
-        uint64_t start = clock_mono_ns();
-        for (uint32_t i = 0; i < threads; i++) {
-            size_t first = (size_t)ROWS * i / threads, end = (size_t)ROWS * (i + 1) / threads;
-            all[i].run = run;
-            all[i].slice = (struct slice){w + first * COLUMNS, end - first, out + first * COLUMNS};
-            if (pthread_create(&all[i].id, NULL, on_thread, &all[i]) != 0) {
-                abort();
-            }
+    uint64_t start = clock_mono_ns();
+    for (uint32_t i = 0; i < threads; i++) {
+        size_t first = (size_t)ROWS * i / threads, end = (size_t)ROWS * (i + 1) / threads;
+        all[i].run = run;
+        all[i].slice = (struct slice){w + first * COLUMNS, end - first, out + first * COLUMNS};
+        if (pthread_create(&all[i].id, NULL, on_thread, &all[i]) != 0) {
+            abort();
         }
-        for (uint32_t i = 0; i < threads; i++) {
-            pthread_join(all[i].id, NULL);
-        }
-        best = fmin(best, seconds_since(start));
     }
-    return best;
+    for (uint32_t i = 0; i < threads; i++) {
+        pthread_join(all[i].id, NULL);
+    }
+    return seconds_since(start);
 }
 
-static void bench_loops(void) {
+/* The copy and the loop in turns, so that both see the same machine; of each the best time. Loops that change
+ * weights in place have them copied by the turn before. */
+static void bench_loop(loop_fn *run, const float *w, float *out, uint32_t threads) {
+    double copy = INFINITY, loop = INFINITY, gb = (double)ROWS * COLUMNS * sizeof(float) / 1e9;
+    for (int repeat = 0; repeat < LOOP_REPEATS; repeat++) {
+        copy = fmin(copy, time_once(copy_loop, w, out, threads));
+        loop = fmin(loop, time_once(run, w, out, threads));
+    }
+    printf("  %7.2f GB/s %.2f", gb / loop, copy / loop);
+}
+
+/* `only`: the loops with that in their name; NULL: all. */
+static void bench_loops(const char *only) {
     size_t count = (size_t)ROWS * COLUMNS;
-    double bytes = (double)count * sizeof(float), copy[2] = {0, 0};
     float *w = malloc(count * sizeof(*w)), *out = malloc(count * sizeof(*out));
-    uint32_t seed = 1, threads[2] = {1, all_threads()};
+    uint32_t seed = 1;
     if (!w || !out) {
         abort();
     }
@@ -177,16 +206,16 @@ static void bench_loops(void) {
         w[i] = (float)(int32_t)seed / 2147483648.0F;
     }
     memset(out, 1, count * sizeof(*out));
-    printf("%-28s %15s %18s   (part of the copy's speed)\n", "loop over 128 MiB of weights", "1 thread",
+    printf("%-28s %16s %18s   (part of the copy's speed)\n", "loop over 128 MiB of weights", "1 thread",
            "all threads");
     for (size_t i = 0; i < sizeof(loops) / sizeof(loops[0]); i++) {
-        printf("%-28s", loops[i].name);
-        for (int k = 0; k < 2; k++) {
-            double rate = bytes / time_loop(loops[i].run, w, out, threads[k]) / 1e9;
-            copy[k] = i == 0 ? rate : copy[k];
-            printf(" %7.2f GB/s %.2f", rate, rate / copy[k]);
+        if (!only || strstr(loops[i].name, only)) {
+            printf("%-28s", loops[i].name);
+            bench_loop(loops[i].run, w, out, 1);
+            bench_loop(loops[i].run, w, out, all_threads());
+            printf("\n");
+            fflush(stdout);
         }
-        printf("\n");
     }
     free(w);
     free(out);
@@ -299,11 +328,15 @@ static void bench_model(const struct subject *s, char **recipes, int count) {
 }
 
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "loops") == 0) {
+        bench_loops(argv[2]);
+        return 0;
+    }
     for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
         if (argc < 2 || strcmp(argv[1], "all") == 0 || strcmp(argv[1], subjects[i].name) == 0) {
             bench_model(&subjects[i], argv + 2, argc > 2 ? argc - 2 : 0);
         }
     }
-    bench_loops();
+    bench_loops(NULL);
     return 0;
 }
