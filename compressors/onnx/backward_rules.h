@@ -62,6 +62,7 @@ void backward_mul(struct backward *b, const struct graph_node *n, const char *gy
 void backward_div(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_pow(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_where(struct backward *b, const struct graph_node *n, const char *gy);
+void backward_extreme(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_neg(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_abs(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_exp(struct backward *b, const struct graph_node *n, const char *gy);
@@ -72,6 +73,9 @@ void backward_reciprocal(struct backward *b, const struct graph_node *n, const c
 /* backward_rules_activation.c */
 void backward_relu(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_leaky_relu(struct backward *b, const struct graph_node *n, const char *gy);
+void backward_prelu(struct backward *b, const struct graph_node *n, const char *gy);
+void backward_elu(struct backward *b, const struct graph_node *n, const char *gy);
+void backward_softplus(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_clip(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_sigmoid(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_hard_sigmoid(struct backward *b, const struct graph_node *n, const char *gy);
@@ -80,6 +84,7 @@ void backward_tanh(struct backward *b, const struct graph_node *n, const char *g
 void backward_erf(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_gelu(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_softmax(struct backward *b, const struct graph_node *n, const char *gy);
+void backward_log_softmax(struct backward *b, const struct graph_node *n, const char *gy);
 
 /* backward_rules_product.c */
 void backward_conv(struct backward *b, const struct graph_node *n, const char *gy);
@@ -106,3 +111,4 @@ void backward_concat(struct backward *b, const struct graph_node *n, const char 
 void backward_split(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_slice(struct backward *b, const struct graph_node *n, const char *gy);
 void backward_gather(struct backward *b, const struct graph_node *n, const char *gy);
+void backward_pad(struct backward *b, const struct graph_node *n, const char *gy);

@@ -15,10 +15,38 @@ void backward_relu(struct backward *b, const struct graph_node *n, const char *g
     give_times(b, n, gy, emit_one(&b->e, "Sign", backward_y(n)));
 }
 
+/* 1 where x is above 0, else 0. */
+static const char *positive(struct backward *b, const struct graph_node *n) {
+    return emit_one(&b->e, "Sign", emit_one(&b->e, "Relu", backward_x(n, 0)));
+}
+
 void backward_leaky_relu(struct backward *b, const struct graph_node *n, const char *gy) {
     const float alpha = graph_attr_float(n, "alpha", 0.01F);
-    const char *positive = emit_one(&b->e, "Sign", emit_one(&b->e, "Relu", backward_x(n, 0)));
-    give_times(b, n, gy, emit_linear(&b->e, positive, 1 - alpha, alpha));
+    give_times(b, n, gy, emit_linear(&b->e, positive(b, n), 1 - alpha, alpha));
+}
+
+/* 1 above 0, else `below`. */
+static void give_bent(struct backward *b, const struct graph_node *n, const char *gy, const char *below) {
+    const char *above = positive(b, n);
+    const char *rest = emit_two(&b->e, "Mul", emit_linear(&b->e, above, -1, 1), below);
+    give_times(b, n, gy, emit_two(&b->e, "Add", above, rest));
+}
+
+void backward_prelu(struct backward *b, const struct graph_node *n, const char *gy) {
+    if (backward_wants(b, n, 1)) {
+        backward_refuse(b, n, "its slopes are not constant");
+        return;
+    }
+    give_bent(b, n, gy, backward_x(n, 1));
+}
+
+/* Below 0, y = alpha (e^x - 1), whose slope is y + alpha. */
+void backward_elu(struct backward *b, const struct graph_node *n, const char *gy) {
+    give_bent(b, n, gy, emit_linear(&b->e, backward_y(n), 1, graph_attr_float(n, "alpha", 1)));
+}
+
+void backward_softplus(struct backward *b, const struct graph_node *n, const char *gy) {
+    give_times(b, n, gy, emit_one(&b->e, "Sigmoid", backward_x(n, 0)));
 }
 
 /* 1 where x was not changed: 1 - sign |x - y|. */
@@ -90,19 +118,32 @@ void backward_gelu(struct backward *b, const struct graph_node *n, const char *g
     give_times(b, n, gy, emit_two(e, "Add", p, emit_two(e, "Mul", x, slope)));
 }
 
-/* y (g - sum of g y). Before version 13, all axes from `axis` on are one. */
-void backward_softmax(struct backward *b, const struct graph_node *n, const char *gy) {
-    struct graph_emitter *e = &b->e;
-    const bool one_axis = graph_opset(e->g) >= 13;
+/* The sum of x over the axes that a Softmax or LogSoftmax goes along; before version 13, all from `axis` on.
+ */
+static const char *sum_along(struct backward *b, const struct graph_node *n, const char *x) {
+    const bool one_axis = graph_opset(b->e.g) >= 13;
     int64_t axes[GRAPH_MAX_RANK];
     size_t rank = 0, count = 0;
     if (!backward_dims_out(b, n, &rank) || rank > GRAPH_MAX_RANK) {
-        return;
+        return "";
     }
     int64_t axis = backward_axis(b, n, "axis", one_axis ? -1 : 1, rank);
     for (int64_t i = axis; i < (one_axis ? axis + 1 : (int64_t)rank); i++) {
         axes[count++] = i;
     }
-    const char *sum = emit_reduce(e, "ReduceSum", emit_two(e, "Mul", gy, backward_y(n)), axes, count);
+    return emit_reduce(&b->e, "ReduceSum", x, axes, count);
+}
+
+/* y (g - sum of g y) */
+void backward_softmax(struct backward *b, const struct graph_node *n, const char *gy) {
+    struct graph_emitter *e = &b->e;
+    const char *sum = sum_along(b, n, emit_two(e, "Mul", gy, backward_y(n)));
     backward_give(b, n, 0, emit_two(e, "Mul", backward_y(n), emit_two(e, "Sub", gy, sum)));
+}
+
+/* g - e^y sum of g */
+void backward_log_softmax(struct backward *b, const struct graph_node *n, const char *gy) {
+    struct graph_emitter *e = &b->e;
+    const char *part = emit_two(e, "Mul", emit_one(e, "Exp", backward_y(n)), sum_along(b, n, gy));
+    backward_give(b, n, 0, emit_two(e, "Sub", gy, part));
 }

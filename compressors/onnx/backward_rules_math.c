@@ -76,6 +76,18 @@ void backward_where(struct backward *b, const struct graph_node *n, const char *
     }
 }
 
+/* Max and Min: to whom gave the result, which is 1 - sign |x - y|. */
+void backward_extreme(struct backward *b, const struct graph_node *n, const char *gy) {
+    struct graph_emitter *e = &b->e;
+    for (size_t i = 0; i < n->proto->n_input; i++) {
+        if (backward_wants(b, n, i)) {
+            const char *off = emit_one(e, "Abs", emit_two(e, "Sub", backward_y(n), backward_x(n, i)));
+            const char *gave = emit_linear(e, emit_one(e, "Sign", off), -1, 1);
+            backward_give_broadcast(b, n, i, emit_two(e, "Mul", gy, gave));
+        }
+    }
+}
+
 void backward_neg(struct backward *b, const struct graph_node *n, const char *gy) {
     backward_give(b, n, 0, emit_one(&b->e, "Neg", gy));
 }

@@ -29,6 +29,9 @@ static bool reduced_axes(struct backward *b, const struct graph_node *n, size_t 
         memcpy(axes, list ? list : axes, *count * sizeof(*axes));
     }
     free(owned);
+    if (*count > rank) {
+        backward_refuse(b, n, "it has no such axes");
+    }
     return *count <= rank;
 }
 

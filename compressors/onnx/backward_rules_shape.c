@@ -230,3 +230,33 @@ void backward_gather(struct backward *b, const struct graph_node *n, const char 
     const char *places = emit_two(e, "Reshape", backward_x(n, 1), one);
     backward_give(b, n, 0, put_back(b, n, x, places, rows, axis, rank));
 }
+
+static bool is_plain_pad(const struct graph *g, const struct graph_node *n, size_t rank) {
+    const Onnx__TensorProto *t = graph_constant(g, graph_input(g, n, 1));
+    int64_t *pads = NULL;
+    struct err ignored;
+    size_t count = 0;
+    bool plain = (!graph_attr(n, "mode") || graph_attr_is(n, "mode", "constant")) && !graph_input(g, n, 3) &&
+                 t && graph_tensor_ints(g, t, &pads, &count, &ignored) == RC_OK && count == 2 * rank;
+    for (size_t i = 0; plain && i < count; i++) {
+        plain = pads[i] >= 0;
+    }
+    free(pads);
+    return plain;
+}
+
+/* What lies between the pads. */
+void backward_pad(struct backward *b, const struct graph_node *n, const char *gy) {
+    struct graph_emitter *e = &b->e;
+    size_t rank = 0;
+    if (!backward_dims_in(b, n, 0, &rank)) {
+        return;
+    }
+    if (!is_plain_pad(e->g, n, rank)) {
+        backward_refuse(b, n, "there is a rule for constant pads of all axes only");
+        return;
+    }
+    const char *first = emit_entries(e, backward_x(n, 1), 0, (int64_t)rank);
+    const char *end = emit_two(e, "Add", first, emit_one(e, "Shape", backward_x(n, 0)));
+    backward_give(b, n, 0, emit_three(e, "Slice", gy, first, end));
+}

@@ -45,6 +45,11 @@ static const struct scene scenes[] = {
     {"reciprocal", {3, 4}, "", {"Reciprocal x > y"}, POSITIVE, 0},
     {"relu", {5, 8}, "", {"Relu x > y"}, SPREAD, 0},
     {"leaky relu", {5, 8}, "", {"LeakyRelu x > y | alpha=0.2"}, SPREAD, 0},
+    {"prelu", {5, 8}, "+a=5,1", {"PRelu x a > y"}, SPREAD, 0},
+    {"elu", {5, 8}, "", {"Elu x > y | alpha=0.7"}, SPREAD, 0},
+    {"softplus", {3, 4}, "", {"Softplus x > y"}, NOISE, 0},
+    {"max of a constant", {5, 8}, "", {"Max x lo > y"}, SPREAD, 0},
+    {"min of three", {5, 8}, "", {"Neg x > n", "Min x n hi > y"}, SPREAD, 0},
     {"clip", {5, 8}, "", {"Mul x x > z", "Clip x lo hi > y"}, SPREAD, 0},
     {"sigmoid", {3, 4}, "", {"Sigmoid x > y"}, NOISE, 0},
     {"hard sigmoid", {5, 8}, "", {"HardSigmoid x > y | alpha=0.277777778 beta=0.5"}, SPREAD, 0},
@@ -56,6 +61,7 @@ static const struct scene scenes[] = {
     {"softmax", {3, 4}, "", {"Softmax x > y | axis=1"}, NOISE, 0},
     {"softmax of old", {3, 4}, "", {"Softmax x > y"}, NOISE, 11},
     {"softmax of the last axis", {3, 4}, "", {"Softmax x > y"}, NOISE, 0},
+    {"log softmax", {3, 4}, "", {"LogSoftmax x > y | axis=1"}, NOISE, 0},
     {"conv", CONV_X, "w=3,4,3,2 b=3", {"Conv x w b > y | pads=[1,0,1,1]"}, NOISE, 0},
     {"conv with strides", CONV_X, "w=3,4,3,3", {"Conv x w > y | strides=[2,3] pads=[1,1,0,1]"}, NOISE, 0},
     {"conv with dilations", CONV_X, "w=3,4,2,2", {"Conv x w > y | dilations=[3,2]"}, NOISE, 0},
@@ -176,6 +182,7 @@ static const struct scene scenes[] = {
     {"transpose by default", {3, 4}, "", {"Transpose x > t", "Softmax t > y"}, NOISE, 0},
     {"expand", {3, 1}, "s:5,1,3,4", {"Expand x s > e", "Softmax e > y"}, NOISE, 0},
     {"tile", {3, 4}, "r:1,2,3", {"Tile x r > t", "Softmax t > y | axis=1"}, NOISE, 0},
+    {"pad", {3, 4}, "p:0,1,2,0,0,1", {"Pad x p > k", "Softmax k > y"}, NOISE, 0},
     {"concat",
      {3, 4},
      "",
@@ -227,6 +234,7 @@ static size_t read_ints(const char *text, int64_t *ret) {
 static void add_constant(struct builder *b, const char *text, uint32_t seed) {
     int64_t numbers[8] = {0};
     float values[ELEMENTS_MAX] = {0};
+    uint8_t bits[ELEMENTS_MAX];
     const bool positive = *text == '+', bools = *text == '?';
     char name[TEXT_MAX];
     text += positive || bools;
@@ -243,10 +251,10 @@ static void add_constant(struct builder *b, const char *text, uint32_t seed) {
     noise_fill(values, elements, seed, positive ? 0.5F : 0.8F);
     for (size_t i = 0; i < elements; i++) {
         values[i] += positive ? 1 : 0;
-        ((uint8_t *)values)[i] = bools ? (uint8_t)(i % 2) : ((uint8_t *)values)[i];
+        bits[i] = i % 2;
     }
-    builder_tensor(b, name, bools ? GRAPH_BOOL : GRAPH_FLOAT32, numbers, count, values,
-                   elements * (bools ? 1 : sizeof(float)));
+    builder_tensor(b, name, bools ? GRAPH_BOOL : GRAPH_FLOAT32, numbers, count,
+                   bools ? (const void *)bits : (const void *)values, elements * (bools ? 1 : sizeof(float)));
 }
 
 static void add_attribute(struct builder *b, Onnx__NodeProto *n, const char *text) {
@@ -498,6 +506,8 @@ static void what_has_no_rule_is_refused_by_name(void **state) {
         {{"powers", {3, 4}, "", {"Pow x x > y"}, POSITIVE, 0}, "node Pow n0: its exponent"},
         {{"of float64", {3, 4}, "", {"Cast x > d | to=11", "Neg d > e", "Cast e > y | to=1"}, NOISE, 0},
          "node Cast n2: derivatives are taken of float32"},
+        {{"reflecting", {3, 4}, "p:0,1,1,0,1,1", {"Pad x p > y | mode=reflect"}, NOISE, 0},
+         "node Pad n0: there is a rule for constant pads"},
         {{"old", {3, 4}, "i:0", {"Gather x i > g | axis=1", "Softmax g > y"}, NOISE, 11},
          "node Gather n0: its derivative needs operator set 16"},
     };
