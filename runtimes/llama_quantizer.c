@@ -3,8 +3,16 @@
 
 #include "runtimes/llama_internal.h"
 
+#define LEVELS                                                                                               \
+    X(F16)                                                                                                   \
+    X(BF16) X(Q8_0) X(Q6_K) X(Q5_K_M) X(Q5_K_S) X(Q5_1) X(Q5_0) X(Q4_K_M) X(Q4_K_S) X(Q4_1) X(Q4_0)          \
+        X(IQ4_NL) X(IQ4_XS) X(Q3_K_L) X(Q3_K_M) X(Q3_K_S) X(IQ3_M) X(IQ3_S) X(IQ3_XS) X(IQ3_XXS) X(Q2_K)     \
+            X(Q2_K_S) X(IQ2_M) X(IQ2_S) X(IQ2_XS) X(IQ2_XXS) X(IQ1_M) X(IQ1_S)
+
 const char *const *llama_quantizer_levels(void) {
-    static const char *const levels[] = {"Q8_0", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K", NULL};
+#define X(level) #level,
+    static const char *const levels[] = {LEVELS NULL};
+#undef X
     return levels;
 }
 
@@ -23,9 +31,9 @@ static enum rc find_level(const char *name, enum llama_ftype *ret, struct err *e
         const char *name;
         enum llama_ftype type;
     } table[] = {
-        {"Q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},     {"Q5_K_M", LLAMA_FTYPE_MOSTLY_Q5_K_M},
-        {"Q4_K_M", LLAMA_FTYPE_MOSTLY_Q4_K_M}, {"Q3_K_M", LLAMA_FTYPE_MOSTLY_Q3_K_M},
-        {"Q2_K", LLAMA_FTYPE_MOSTLY_Q2_K},
+#define X(level) {#level, LLAMA_FTYPE_MOSTLY_##level},
+        LEVELS
+#undef X
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
         if (strcmp(table[i].name, name) == 0) {
@@ -35,7 +43,23 @@ static enum rc find_level(const char *name, enum llama_ftype *ret, struct err *e
     }
     const char *near = nearest_name(name, llama_quantizer_levels());
     return err_set(err, RC_USAGE, "unknown GGUF level \"%s\"%s%s%s", name, near ? "; did you mean " : "",
-                   near ? near : "", near ? "?" : ": Q8_0, Q5_K_M, Q4_K_M, Q3_K_M, Q2_K");
+                   near ? near : "", near ? "?" : "");
+}
+
+/* The type of that name; NULL: GGML_TYPE_COUNT, which leaves it to the level. */
+static enum rc find_type(const char *name, enum ggml_type *ret, struct err *err) {
+    static const struct {
+        const char *name;
+        enum ggml_type type;
+    } table[] = {{"Q6_K", GGML_TYPE_Q6_K}, {"Q8_0", GGML_TYPE_Q8_0}, {"F16", GGML_TYPE_F16}};
+    *ret = GGML_TYPE_COUNT;
+    for (size_t i = 0; name && i < ARRAY_SIZE(table); i++) {
+        if (strcmp(table[i].name, name) == 0) {
+            *ret = table[i].type;
+            return RC_OK;
+        }
+    }
+    return name ? err_set(err, RC_USAGE, "unknown type \"%s\": Q6_K, Q8_0 or F16", name) : RC_OK;
 }
 
 /* The list as libllama takes it, ended by a NULL name. NULL when out of memory. */
@@ -64,6 +88,8 @@ enum rc llama_quantizer_run(const char *input, const char *output, const struct 
                             struct err *err) {
     struct llama_model_quantize_params params = llama_model_quantize_default_params();
     enum rc rc = find_level(opts->level, &params.ftype, err);
+    rc = rc != RC_OK ? rc : find_type(opts->embed, &params.token_embedding_type, err);
+    rc = rc != RC_OK ? rc : find_type(opts->output, &params.output_tensor_type, err);
     if (rc == RC_OK) {
         rc = llama_lm_open_libraries(err);
     }

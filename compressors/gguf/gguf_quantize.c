@@ -46,7 +46,7 @@ static enum rc collect(struct imatrix *m, struct compress_job *job, uint64_t *ch
     const char *text = job->calibration ? dataset_text(job->calibration, &size) : NULL;
     if (!text) {
         return err_set(err, RC_INPUT,
-                       "an importance matrix needs a calibration text: give one, or leave out \"imatrix\"");
+                       "an importance matrix needs a calibration text: give one, or take a level without");
     }
     struct imatrix_opts opts = {
         .max_chunks = CALIBRATION_CHUNKS, .threads = job->threads, .on_progress = on_progress, .user = job};
@@ -69,9 +69,21 @@ static enum rc weigh(struct imatrix *m, struct compress_job *job, struct llama_q
     return rc;
 }
 
-static enum rc quantize(struct compress_job *job, const char *level, bool weighted, struct err *err) {
-    struct llama_quantizer_opts opts = {.level = level, .threads = job->threads};
-    if (!weighted || strcmp(level, "Q8_0") == 0) {
+static bool is_weighed(const struct recipe_step *step) {
+    const struct compressor_desc *d = step->descriptor;
+    return d->needs & NEEDS_CALIBRATION || (d->calibration_flag && recipe_flag(step, d->calibration_flag));
+}
+
+/* What the option says of a tensor's type; NULL: nothing. */
+static const char *chosen_type(const struct recipe_step *step, const char *option) {
+    const char *type = step->descriptor->n_options ? recipe_choice(step, option) : "auto";
+    return strcmp(type, "auto") == 0 ? NULL : type;
+}
+
+static enum rc quantize(struct compress_job *job, const struct llama_quantizer_opts *how, bool weighted,
+                        struct err *err) {
+    struct llama_quantizer_opts opts = *how;
+    if (!weighted || strcmp(opts.level, "Q8_0") == 0) {
         compress_progress(job, 0, "quantizing");
         enum rc rc = llama_quantizer_run(job->input, job->output, &opts, err);
         return rc || !weighted ? rc
@@ -91,20 +103,23 @@ static enum rc quantize(struct compress_job *job, const char *level, bool weight
     return rc;
 }
 
-static enum rc record_output(struct compress_job *job, const struct gguf_header *before, const char *level,
-                             struct err *err) {
+static enum rc record_output(struct compress_job *job, const struct gguf_header *before,
+                             const struct llama_quantizer_opts *how, struct err *err) {
     struct gguf_header *after;
     enum rc rc = gguf_header_read(job->output, &after, err);
     if (rc) {
         return err_prefix(err, "the written file");
     }
-    rc = gguf_record_changes(job->record, before, after, level, err);
+    rc = gguf_record_changes(job->record, before, after, how, err);
     gguf_header_free(after);
     return rc;
 }
 
 enum rc gguf_quantize_compress(struct compress_job *job, const struct recipe_step *step, struct err *err) {
-    const char *level = step->descriptor->name;
+    const struct llama_quantizer_opts how = {.level = step->descriptor->name,
+                                             .embed = chosen_type(step, "embed"),
+                                             .output = chosen_type(step, "output"),
+                                             .threads = job->threads};
     struct gguf_header *before;
     enum rc rc = gguf_header_read(job->input, &before, err);
     if (rc) {
@@ -112,10 +127,10 @@ enum rc gguf_quantize_compress(struct compress_job *job, const struct recipe_ste
     }
     rc = check_input(before, err);
     if (rc == RC_OK) {
-        rc = quantize(job, level, recipe_flag(step, "imatrix"), err);
+        rc = quantize(job, &how, is_weighed(step), err);
     }
     if (rc == RC_OK) {
-        rc = record_output(job, before, level, err);
+        rc = record_output(job, before, &how, err);
     }
     gguf_header_free(before);
     if (rc == RC_OK) {

@@ -6,6 +6,7 @@
 
 #include "core/formats/gguf_header.h"
 #include "core/recipes/record.h"
+#include "runtimes/llama_quantizer.h"
 
 enum { K_BLOCK = 256 }; /* weights in a block of the K types */
 
@@ -38,30 +39,43 @@ static const char *reason_left_alone(const struct gguf_tensor *t) {
     return "llama.cpp keeps tensors of this kind as they are";
 }
 
+/* Other levels are made of blocks of 32, which every row fills. */
+static bool has_large_blocks(const char *level) {
+    return strstr(level, "_K") || (strncmp(level, "IQ", 2) == 0 && strcmp(level, "IQ4_NL") != 0);
+}
+
+/* The type was named in the recipe. */
+static bool is_asked_for(const struct gguf_tensor *t, const struct llama_quantizer_opts *how) {
+    return (how->embed && strcmp(how->embed, t->type_name) == 0) ||
+           (how->output && strcmp(how->output, t->type_name) == 0);
+}
+
 static enum rc record_tensor(struct record *record, const struct gguf_tensor *before,
-                             const struct gguf_tensor *after, const char *level, struct err *err) {
+                             const struct gguf_tensor *after, const struct llama_quantizer_opts *how,
+                             struct err *err) {
     if (before->type == after->type) {
         return record_left_alone(record, err, after->name, "%s: %s", after->type_name,
                                  reason_left_alone(after));
     }
     enum rc rc = record_changed(record, err, after->name, "%s to %s", before->type_name, after->type_name);
-    if (rc || strcmp(level, "Q8_0") == 0 || after->dims[0] % K_BLOCK == 0) {
+    if (rc || !has_large_blocks(how->level) || after->dims[0] % K_BLOCK == 0 || is_asked_for(after, how)) {
         return rc;
     }
     return record_note(
         record, err,
         "rows of %llu weights do not fill the blocks of %d that %s is made of: matrices of that width became "
         "%s, which is larger",
-        (unsigned long long)after->dims[0], K_BLOCK, level, after->type_name);
+        (unsigned long long)after->dims[0], K_BLOCK, how->level, after->type_name);
 }
 
 enum rc gguf_record_changes(struct record *record, const struct gguf_header *before,
-                            const struct gguf_header *after, const char *level, struct err *err) {
+                            const struct gguf_header *after, const struct llama_quantizer_opts *how,
+                            struct err *err) {
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < gguf_header_tensor_count(after); i++) {
         const struct gguf_tensor *t = gguf_header_tensor(after, i);
         const struct gguf_tensor *old = find_tensor(before, t->name, i);
-        rc = old ? record_tensor(record, old, t, level, err)
+        rc = old ? record_tensor(record, old, t, how, err)
                  : err_set(err, RC_INTERNAL, "the written file has a tensor %s that the model has not",
                            t->name);
     }

@@ -302,16 +302,42 @@ static const struct option_desc drop_options[] = {
      .help = "part of the residual blocks that is dropped, at least one"},
 };
 
+static const char *const gguf_kept_types[] = {"auto", "Q6_K", "Q8_0", "F16", NULL};
+
+#define GGUF_EMBED                                                                                           \
+    {                                                                                                        \
+        .name = "embed", .type = OPTION_CHOICE, .choices = gguf_kept_types, .default_text = "auto",          \
+        .help = "type of the table of token embeddings; auto: as the level has it"                           \
+    }
+#define GGUF_OUTPUT                                                                                          \
+    {                                                                                                        \
+        .name = "output", .type = OPTION_CHOICE, .choices = gguf_kept_types, .default_text = "auto",         \
+        .help =                                                                                              \
+            "type of the layer that gives the logits (of the table of embeddings where that is the same)"    \
+    }
+
 static const struct option_desc gguf_options[] = {
+    GGUF_EMBED,
     {.name = "imatrix",
      .type = OPTION_FLAG,
      .help = "weigh errors by an importance matrix computed from the calibration text"},
+    GGUF_OUTPUT,
 };
+static const struct option_desc gguf_weighed_options[] = {GGUF_EMBED, GGUF_OUTPUT};
 
+#define GGUF_FLOAT(level, text)                                                                              \
+    { .name = level, .families = FAMILY_GGUF, .summary = text, .place = PLACE_PRECISION }
 #define GGUF_LEVEL(level, text)                                                                              \
     {                                                                                                        \
         .name = level, .families = FAMILY_GGUF, .summary = text, .options = gguf_options,                    \
         .n_options = ARRAY_SIZE(gguf_options), .calibration_flag = "imatrix", .place = PLACE_PRECISION       \
+    }
+/* Always with an importance matrix: without one libllama refuses these. */
+#define GGUF_WEIGHED(level, text)                                                                            \
+    {                                                                                                        \
+        .name = level, .families = FAMILY_GGUF, .summary = text ", always by an importance matrix",          \
+        .options = gguf_weighed_options, .n_options = ARRAY_SIZE(gguf_weighed_options),                      \
+        .needs = NEEDS_CALIBRATION, .place = PLACE_PRECISION                                                 \
     }
 
 static const struct compressor_desc descriptors[] = {
@@ -420,11 +446,37 @@ static const struct compressor_desc descriptors[] = {
      .n_options = ARRAY_SIZE(channel_options),
      .needs = NEEDS_CALIBRATION,
      .place = PLACE_CHANNELS},
+    GGUF_FLOAT("F16", "16-bit floats: half of a float32 model, nothing less of a 16-bit one"),
+    GGUF_FLOAT("BF16",
+               "16-bit floats of float32's range and 8 bits of precision: for machines that compute it"),
     GGUF_LEVEL("Q8_0", "8.5 bits a weight: nearly the accuracy of the original"),
+    GGUF_LEVEL("Q6_K", "6.6 bits a weight: hardly a loss"),
     GGUF_LEVEL("Q5_K_M", "about 5.7 bits a weight"),
+    GGUF_LEVEL("Q5_K_S", "about 5.5 bits a weight"),
+    GGUF_LEVEL("Q5_1",
+               "6 bits a weight in blocks of 32 with offsets: for widths that are no multiple of 256"),
+    GGUF_LEVEL("Q5_0", "5.5 bits a weight in blocks of 32: for widths that are no multiple of 256"),
     GGUF_LEVEL("Q4_K_M", "about 4.9 bits a weight: the usual choice"),
+    GGUF_LEVEL("Q4_K_S", "about 4.6 bits a weight"),
+    GGUF_LEVEL("Q4_1", "5 bits a weight in blocks of 32 with offsets"),
+    GGUF_LEVEL("Q4_0", "4.5 bits a weight in blocks of 32: the fastest kernels on many machines"),
+    GGUF_LEVEL("IQ4_NL", "4.5 bits a weight in blocks of 32, of 16 values that are not evenly spaced"),
+    GGUF_LEVEL("IQ4_XS", "4.25 bits a weight, of 16 values that are not evenly spaced"),
+    GGUF_LEVEL("Q3_K_L", "about 4.3 bits a weight"),
     GGUF_LEVEL("Q3_K_M", "about 3.9 bits a weight"),
+    GGUF_LEVEL("Q3_K_S", "about 3.5 bits a weight"),
+    GGUF_LEVEL("IQ3_M", "about 3.7 bits a weight, groups of weights from a code book"),
+    GGUF_LEVEL("IQ3_S", "about 3.4 bits a weight, groups of weights from a code book"),
+    GGUF_WEIGHED("IQ3_XS", "about 3.3 bits a weight"),
+    GGUF_WEIGHED("IQ3_XXS", "about 3.1 bits a weight"),
     GGUF_LEVEL("Q2_K", "about 3 bits a weight: visible loss"),
+    GGUF_WEIGHED("Q2_K_S", "about 2.8 bits a weight"),
+    GGUF_WEIGHED("IQ2_M", "about 2.7 bits a weight"),
+    GGUF_WEIGHED("IQ2_S", "about 2.5 bits a weight"),
+    GGUF_WEIGHED("IQ2_XS", "about 2.3 bits a weight"),
+    GGUF_WEIGHED("IQ2_XXS", "about 2.1 bits a weight"),
+    GGUF_WEIGHED("IQ1_M", "about 1.8 bits a weight: few models survive it"),
+    GGUF_WEIGHED("IQ1_S", "about 1.6 bits a weight: few models survive it"),
 };
 
 const struct compressor_desc *recipe_descriptors(size_t *count) {

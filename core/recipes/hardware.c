@@ -76,6 +76,13 @@ static const struct hardware_rule rules[] = {
     {"structure", ORT, {NULL}, HARDWARE_SPEED, "fewer multiplications on every machine", "by construction"},
     {"rank", ORT, {NULL}, HARDWARE_SPEED, "fewer multiplications on every machine", "by construction"},
 
+    {"half-floats",
+     "llama",
+     {NULL},
+     HARDWARE_SOME,
+     "generating reads all weights for every token: half of float32's bytes, as many as of another 16-bit "
+     "type",
+     "llama.cpp, ggml/src/ggml-cpu/vec.cpp"},
     {"k-quants",
      "llama",
      {"avx2", "avx512bw", "asimd", "asimddp"},
@@ -108,7 +115,8 @@ static const char *technique_of(const struct compressor_desc *d) {
     } precisions[] = {{"int8:static", "int8"}, {"int8:dynamic", "int8"}, {"mixed", "int8"},
                       {"fp16", "fp16"},        {"int3", "three-bits"},   {"int", "few-bits"}};
     if (d->families == FAMILY_GGUF) {
-        return d->place == PLACE_ALONE ? NULL : "k-quants";
+        bool floats = strcmp(d->name, "F16") == 0 || strcmp(d->name, "BF16") == 0;
+        return d->place == PLACE_ALONE ? NULL : floats ? "half-floats" : "k-quants";
     }
     switch (d->place) {
     case PLACE_LAYERS:

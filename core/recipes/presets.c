@@ -33,7 +33,6 @@ static const char *const onnx_thorough[] = {"fp32",
                                             "int8:static",
                                             "int8:static,calib=entropy",
                                             "int8:static,calib=minmax",
-                                            "int8:static,calib=percentile",
                                             "int8:static,biascorrect",
                                             "smoothquant+int8:dynamic",
                                             "smoothquant+int8:static",
@@ -43,9 +42,9 @@ static const char *const onnx_thorough[] = {"fp32",
                                             "mixed:least=latency",
                                             "mixed:speedup=1.5,target=latency",
                                             "int8:weights",
-                                            "int8:gptq",
                                             "int4",
-                                            "int4:group=128",
+                                            "int4:hqq",
+                                            "int4:awq",
                                             "int4:compute=float",
                                             "int4:gptq",
                                             "int4:gptq,group=16",
@@ -60,25 +59,74 @@ static const char *const onnx_thorough[] = {"fp32",
                                             "prune:channels,scope=model+int8:static",
                                             "prune:channels+int4:gptq",
                                             "prune:channels,ratio=0.7+int8:static",
+                                            "lowrank:svd",
+                                            "lowrank:svd,form=pair+int8:static",
                                             "prune:layers",
                                             "prune:layers+int8:static",
                                             "prune:sparsegpt",
                                             "prune:sparsegpt,pattern=2:4",
                                             "prune:sparsegpt+int8:static",
                                             "prune:wanda",
-                                            "prune:magnitude,ratio=0.3",
                                             "fp16",
                                             NULL};
 
 static const char *const gguf_quick[] = {
     "original", "Q8_0", "Q5_K_M:imatrix", "Q4_K_M:imatrix", "Q4_K_M", "Q3_K_M:imatrix", NULL};
-/* All there are. */
-static const char *const gguf_standard[] = {"original", "Q8_0",           "Q5_K_M", "Q5_K_M:imatrix",
-                                            "Q4_K_M",   "Q4_K_M:imatrix", "Q3_K_M", "Q3_K_M:imatrix",
-                                            "Q2_K",     "Q2_K:imatrix",   NULL};
+
+/* First what is made at once, then what needs the calibration text read by the model; each from wide to
+ * narrow. */
+static const char *const gguf_standard[] = {
+    "original",       "Q8_0",           "Q6_K",           "Q5_K_M",
+    "Q4_K_M",         "Q4_0",           "Q3_K_M",         "Q2_K",
+    "Q5_K_M:imatrix", "Q4_K_M:imatrix", "Q4_K_S:imatrix", "IQ4_XS:imatrix",
+    "Q3_K_M:imatrix", "IQ3_M:imatrix",  "Q2_K:imatrix",   NULL};
+
+/* Also what is seldom better than its neighbours, and what few models survive. */
+static const char *const gguf_thorough[] = {"original",
+                                            "F16",
+                                            "BF16",
+                                            "Q8_0",
+                                            "Q6_K",
+                                            "Q5_K_M",
+                                            "Q5_K_S",
+                                            "Q5_1",
+                                            "Q5_0",
+                                            "Q4_K_M",
+                                            "Q4_K_S",
+                                            "Q4_1",
+                                            "Q4_0",
+                                            "IQ4_NL",
+                                            "IQ4_XS",
+                                            "Q3_K_L",
+                                            "Q3_K_M",
+                                            "Q3_K_S",
+                                            "IQ3_S",
+                                            "Q2_K",
+                                            "Q5_K_M:imatrix",
+                                            "Q4_K_M:imatrix",
+                                            "Q4_K_M:embed=Q8_0,imatrix,output=Q8_0",
+                                            "Q4_K_S:imatrix",
+                                            "Q4_0:imatrix",
+                                            "IQ4_NL:imatrix",
+                                            "IQ4_XS:imatrix",
+                                            "Q3_K_L:imatrix",
+                                            "Q3_K_M:imatrix",
+                                            "Q3_K_M:embed=Q8_0,imatrix,output=Q8_0",
+                                            "Q3_K_S:imatrix",
+                                            "IQ3_M:imatrix",
+                                            "IQ3_XS",
+                                            "IQ3_XXS",
+                                            "Q2_K:imatrix",
+                                            "IQ2_M",
+                                            "IQ2_S",
+                                            "IQ2_XS",
+                                            "IQ2_XXS",
+                                            "IQ1_M",
+                                            "IQ1_S",
+                                            NULL};
 
 static const char *const *const onnx_presets[] = {onnx_quick, onnx_standard, onnx_thorough};
-static const char *const *const gguf_presets[] = {gguf_quick, gguf_standard, gguf_standard};
+static const char *const *const gguf_presets[] = {gguf_quick, gguf_standard, gguf_thorough};
 
 const char *const *recipe_preset_names(void) {
     return names;

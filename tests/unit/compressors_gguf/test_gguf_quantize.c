@@ -1,6 +1,7 @@
 #include "tests/unit/runtimes/llama_fixture.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 #include "compressors/gguf/gguf_quantize.h"
@@ -167,6 +168,56 @@ static void importance_without_a_text_is_refused(void **state) {
     record_release(&r);
 }
 
+/* Recipes say that these need a text; libllama makes none of them without importance. */
+static void levels_that_need_importance_are_refused_without_it(void **state) {
+    const struct files *f = *state;
+    const char *const *levels = llama_quantizer_levels();
+    size_t needing = 0;
+    for (size_t i = 0; levels[i]; i++) {
+        struct recipe recipe;
+        struct record r;
+        struct err err;
+        struct llama_quantizer_opts opts = {.level = levels[i], .threads = 1};
+        assert_int_equal(recipe_parse(levels[i], FAMILY_GGUF, &recipe, &err), RC_OK);
+        if (!(recipe_needs(&recipe) & NEEDS_CALIBRATION)) {
+            continue;
+        }
+        needing++;
+        assert_int_equal(llama_quantizer_run(fixture.model, f->output, &opts, &err), RC_INPUT);
+        record_init(&r);
+        assert_int_equal(compress(levels[i], fixture.model, f->output, NULL, 1, &r, &err), RC_INPUT);
+        assert_non_null(strstr(err.text, "calibration text"));
+        record_release(&r);
+    }
+    assert_true(needing >= 8);
+}
+
+static void embeddings_and_the_output_keep_the_type_asked_for(void **state) {
+    const struct files *f = *state;
+    struct record r;
+    struct err err;
+    record_init(&r);
+    assert_int_equal(compress("Q4_0:embed=Q8_0,output=Q8_0", fixture.model, f->output, NULL, 1, &r, &err),
+                     RC_OK);
+    assert_string_equal(text_of(&r.changed, "token_embd.weight"), "F16 to Q8_0");
+    assert_string_equal(text_of(&r.changed, "blk.0.attn_q.weight"), "F16 to Q4_0");
+    record_release(&r);
+    record_init(&r);
+    assert_int_equal(compress("Q4_0", fixture.model, f->second, NULL, 1, &r, &err), RC_OK);
+    assert_string_not_equal(text_of(&r.changed, "token_embd.weight"), "F16 to Q8_0");
+    record_release(&r);
+    assert_true(divergence(f->output) < divergence(f->second));
+}
+
+static void a_level_by_a_code_book_is_made_and_loads(void **state) {
+    const struct files *f = *state;
+    struct dataset *data = calibration(f);
+    compress_well("IQ2_XS", f->output, data, 1);
+    double far = divergence(f->output);
+    assert_true(isfinite(far) && far > 0 && far < 5);
+    dataset_free(data);
+}
+
 static void a_quantized_model_is_refused(void **state) {
     const struct files *f = *state;
     struct record r;
@@ -217,6 +268,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_same_job_gives_the_same_bytes, make_files, remove_files),
         cmocka_unit_test_setup_teardown(what_became_of_each_tensor_is_recorded, make_files, remove_files),
         cmocka_unit_test_setup_teardown(importance_without_a_text_is_refused, make_files, remove_files),
+        cmocka_unit_test_setup_teardown(levels_that_need_importance_are_refused_without_it, make_files,
+                                        remove_files),
+        cmocka_unit_test_setup_teardown(embeddings_and_the_output_keep_the_type_asked_for, make_files,
+                                        remove_files),
+        cmocka_unit_test_setup_teardown(a_level_by_a_code_book_is_made_and_loads, make_files, remove_files),
         cmocka_unit_test_setup_teardown(a_quantized_model_is_refused, make_files, remove_files),
         cmocka_unit_test_setup_teardown(a_truncated_model_is_refused, make_files, remove_files),
         cmocka_unit_test_setup_teardown(an_output_that_cannot_be_written_is_an_error, make_files,

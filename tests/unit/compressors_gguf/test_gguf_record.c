@@ -7,6 +7,7 @@
 #include "core/base/container.h"
 #include "core/formats/gguf_header.h"
 #include "core/recipes/record.h"
+#include "runtimes/llama_quantizer.h"
 
 /* ggml's numbers */
 enum { F32 = 0, F16 = 1, Q5_0 = 6, Q8_0 = 8, Q4_K = 12 };
@@ -94,7 +95,8 @@ static void record(const struct tensor *after, size_t count, const char *level, 
     struct gguf_header *a = header(model, ARRAY_SIZE(model)), *b = header(after, count);
     struct err err;
     record_init(r);
-    assert_int_equal(gguf_record_changes(r, a, b, level, &err), expected);
+    const struct llama_quantizer_opts how = {.level = level};
+    assert_int_equal(gguf_record_changes(r, a, b, &how, &err), expected);
     gguf_header_free(a);
     gguf_header_free(b);
 }
@@ -122,12 +124,31 @@ static void a_width_that_forces_another_type_is_noted(void **state) {
     record_release(&r);
 }
 
-static void q8_0_fits_every_width(void **state) {
+static void levels_of_small_blocks_fit_every_width(void **state) {
+    static const char *const levels[] = {"Q8_0", "Q4_0", "IQ4_NL", "BF16"};
     (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+        struct record r;
+        record(made, ARRAY_SIZE(made), levels[i], RC_OK, &r);
+        assert_int_equal(r.notes.count, 0);
+        record_release(&r);
+    }
+}
+
+static void a_type_that_was_asked_for_is_not_noted(void **state) {
+    const struct llama_quantizer_opts how = {.level = "IQ4_XS", .embed = "Q8_0"};
+    struct gguf_header *a = header(model, ARRAY_SIZE(model)), *b = header(made, ARRAY_SIZE(made));
     struct record r;
-    record(made, ARRAY_SIZE(made), "Q8_0", RC_OK, &r);
-    assert_int_equal(r.notes.count, 0);
+    struct err err;
+    (void)state;
+    record_init(&r);
+    assert_int_equal(gguf_record_changes(&r, a, b, &how, &err), RC_OK);
+    assert_int_equal(r.notes.count, 1);
+    assert_non_null(strstr(r.notes.entries[0].text, "IQ4_XS"));
+    assert_non_null(strstr(r.notes.entries[0].text, "Q5_0"));
     record_release(&r);
+    gguf_header_free(a);
+    gguf_header_free(b);
 }
 
 static void an_unknown_tensor_is_an_error(void **state) {
@@ -142,7 +163,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(changes_and_reasons_are_recorded),
         cmocka_unit_test(a_width_that_forces_another_type_is_noted),
-        cmocka_unit_test(q8_0_fits_every_width),
+        cmocka_unit_test(levels_of_small_blocks_fit_every_width),
+        cmocka_unit_test(a_type_that_was_asked_for_is_not_noted),
         cmocka_unit_test(an_unknown_tensor_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,20 +129,21 @@ static void presets_hold_valid_distinct_recipes_baseline_first(void **state) {
     }
 }
 
-static void presets_have_about_six_fifteen_and_forty_levels_for_onnx(void **state) {
+static void presets_have_about_six_fifteen_and_forty_levels(void **state) {
     (void)state;
+    static const enum model_family families[] = {FAMILY_ONNX, FAMILY_GGUF};
     static const struct {
         const char *name;
         size_t least, most;
     } sizes[] = {{"quick", 5, 7}, {"standard", 13, 17}, {"thorough", 37, 43}};
-    for (size_t p = 0; p < sizeof(sizes) / sizeof(sizes[0]); p++) {
+    for (size_t p = 0; p < 2 * sizeof(sizes) / sizeof(sizes[0]); p++) {
         const char *const *levels;
         size_t n = 0;
-        assert_int_equal(recipe_preset(FAMILY_ONNX, sizes[p].name, &levels, NULL), RC_OK);
+        assert_int_equal(recipe_preset(families[p % 2], sizes[p / 2].name, &levels, NULL), RC_OK);
         while (levels[n]) {
             n++;
         }
-        assert_true(n >= sizes[p].least && n <= sizes[p].most);
+        assert_true(n >= sizes[p / 2].least && n <= sizes[p / 2].most);
     }
 }
 
@@ -231,7 +232,7 @@ int main(void) {
         cmocka_unit_test(choose_respects_what_was_written),
         cmocka_unit_test(needs_follow_steps_and_flags),
         cmocka_unit_test(presets_hold_valid_distinct_recipes_baseline_first),
-        cmocka_unit_test(presets_have_about_six_fifteen_and_forty_levels_for_onnx),
+        cmocka_unit_test(presets_have_about_six_fifteen_and_forty_levels),
         cmocka_unit_test(unknown_presets_are_refused),
         cmocka_unit_test(descriptors_are_well_formed),
         cmocka_unit_test(bad_recipes_are_refused_with_a_reason),
