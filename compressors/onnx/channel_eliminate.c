@@ -4,6 +4,7 @@
  * C^-1_:S (C^-1_SS)^-1 W_S and C^-1 -= C^-1_:S (C^-1_SS)^-1 C^-1_S: . The cheapest units go first, a few at a
  * time, and costs are computed anew. */
 #include <cblas.h>
+#include <float.h>
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@ enum { ROWS_MAX = 32768, STEPS = 48, BLOCK = 128 };
 
 /* Added to the diagonal, as a part of its mean: with few examples C has no inverse. */
 static const double damping = 0.01;
+/* At least so many roundings of each row's products. */
+static const double rounding = 4;
 
 /* What elimination knows of one layer. */
 struct state {
@@ -46,16 +49,19 @@ struct family {
 
 static enum rc invert(struct state *s, const struct moments_layer *m, size_t group, struct err *err) {
     size_t n = s->reading.layer.rows.width;
-    double *c = s->inverse + group * n * n, count = m->count ? (double)m->count : 1, mean = 0;
+    double *c = s->inverse + group * n * n, count = m->count ? (double)m->count : 1, mean = 0, square = 0;
     const double *sums = m->sums + group * n, *products = m->products + group * n * n;
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < n; j++) {
             c[i * n + j] = products[i * n + j] / count - sums[i] / count * (sums[j] / count);
         }
         mean += c[i * n + i] / (double)n;
+        square += products[i * n + i] / count / (double)n;
     }
+    /* Products were summed as float32: of inputs that hardly vary, that rounding is most of C. */
+    double least = rounding * FLT_EPSILON * (double)n * square, more = fmax(damping * mean, least);
     for (size_t i = 0; i < n; i++) {
-        c[i * n + i] += mean > 0 ? damping * mean : 1;
+        c[i * n + i] += more > 0 ? more : 1;
     }
     if (LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', (lapack_int)n, c, (lapack_int)n) != 0 ||
         LAPACKE_dpotri(LAPACK_ROW_MAJOR, 'L', (lapack_int)n, c, (lapack_int)n) != 0) {

@@ -90,6 +90,31 @@ static const char *obstacle(const struct graph *g, struct graph_node *n, struct 
                : "others have the same weights: they were cut, not fitted";
 }
 
+static bool is_removed(const struct refit_job *r, uint32_t atom) {
+    uint32_t unit = r->groups->unit_of[atom];
+    return unit != CHANNEL_NO_UNIT && r->removed[unit];
+}
+
+/* True when an axis of the layer's output other than that of its outputs lost indices (a layer over features
+ * where positions went too): then its rows are not those of the original. */
+static bool lost_rows(const struct refit_job *r, const struct product_layer *l) {
+    const struct graph_value *out = graph_output(r->job->graph, l->node, 0);
+    size_t rank = 0;
+    while (channel_groups_axis(r->groups, out, rank)) {
+        rank++;
+    }
+    size_t outputs = l->weights.kind == WEIGHTS_CONV ? 1 : rank - 1;
+    for (size_t i = 0; i < rank; i++) {
+        const struct channel_axis *a = channel_groups_axis(r->groups, out, i);
+        for (uint32_t k = 0; i != outputs && k < a->length; k++) {
+            if (is_removed(r, a->first + k)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Which outputs the layer kept. */
 static enum rc map_outputs(struct fit *f, struct err *err) {
     struct graph_value *out = graph_output(f->r->job->graph, f->layer.node, 0);
@@ -104,8 +129,7 @@ static enum rc map_outputs(struct fit *f, struct err *err) {
         return err_memory(err);
     }
     for (uint32_t i = 0; i < a->length; i++) {
-        uint32_t unit = f->r->groups->unit_of[a->first + i];
-        bool gone = unit != CHANNEL_NO_UNIT && f->r->removed[unit];
+        bool gone = is_removed(f->r, a->first + i);
         if (!gone && kept < f->layer.outputs) {
             f->outputs[kept] = i;
         }
@@ -358,6 +382,9 @@ static enum rc fit_layer(const struct refit_job *r, struct graph_node *n, double
     if (!why && (f.layer.rows.width > WIDTH_MAX || f.layer.rows.width * f.layer.outputs > WEIGHTS_MAX)) {
         why = "its weights are too many: they were cut, not fitted";
     }
+    if (!why && lost_rows(r, &f.layer)) {
+        why = "another axis of what it reads lost channels too: its weights were cut, not fitted";
+    }
     if (why) {
         return record_left_alone(r->job->record, err, graph_node_label(g, n), "%s", why);
     }
@@ -383,8 +410,7 @@ static bool lost_inputs(const struct refit_job *r, const struct graph_node *n) {
     for (size_t i = 0; i < r->groups->contraction_count; i++) {
         const struct channel_axis *a = &r->groups->axes[r->groups->contractions[i].axis];
         for (uint32_t k = 0; r->groups->contractions[i].node == n && k < a->length; k++) {
-            uint32_t unit = r->groups->unit_of[a->first + k];
-            if (unit != CHANNEL_NO_UNIT && r->removed[unit]) {
+            if (is_removed(r, a->first + k)) {
                 return true;
             }
         }

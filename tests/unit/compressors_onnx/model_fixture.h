@@ -12,7 +12,7 @@
 #include "runtimes/onnxruntime.h"
 #include "tests/support/test.h"
 
-enum { BUILDER_MAX = 128 };
+enum { BUILDER_MAX = 160 };
 
 struct builder {
     struct arena *arena;
@@ -109,6 +109,7 @@ static inline Onnx__TensorProto *builder_tensor(struct builder *b, const char *n
     if (bytes) {
         memcpy(t->raw_data.data, data, bytes);
     }
+    assert_true(b->graph.n_initializer < BUILDER_MAX);
     b->initializers[b->graph.n_initializer++] = t;
     return t;
 }
@@ -142,6 +143,7 @@ static inline Onnx__NodeProto *builder_node(struct builder *b, const char *op_ty
     n->name = arena_printf(b->arena, "n%zu", b->graph.n_node);
     n->input = builder_names(b, inputs, &n->n_input);
     n->output = builder_names(b, outputs, &n->n_output);
+    assert_true(b->graph.n_node < BUILDER_MAX);
     b->nodes[b->graph.n_node++] = n;
     return n;
 }

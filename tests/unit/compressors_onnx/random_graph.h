@@ -15,7 +15,8 @@ enum {
     RANDOM_WEIGHTS_MAX = 96,
     RANDOM_RANK = 4,
     RANDOM_ELEMENTS_MAX = 2048, /* of a value, without the batch */
-    RANDOM_LEAVE = 40,          /* nodes left for one step and for the outputs */
+    RANDOM_STEP_NODES = 48,
+    RANDOM_OUTPUT_NODES = 4,
     RANDOM_TRIES = 400,
 };
 

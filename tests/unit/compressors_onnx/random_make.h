@@ -22,11 +22,15 @@ static const struct random_step random_steps[] = {
     {"gemm", step_gemm, 4, false},
     {"gemm_trans_b", step_gemm_trans_b, 4, false},
     {"gemm_trans_a", step_gemm_trans_a, 3, false},
+    {"gemm_left", step_gemm_left, 3, false},
+    {"gemm_rows", step_gemm_rows, 4, false},
+    {"matmul_stacked", step_matmul_stacked, 4, false},
+    {"conv_scaled", step_conv_scaled, 2, false},
     {"gemm_tied", step_gemm_tied, 3, false},
     {"batch_norm", step_batch_norm, 3, false},
     {"instance_norm", step_instance_norm, 2, false},
     {"group_norm", step_group_norm, 4, false},
-    {"layer_norm", step_layer_norm, 1, false},
+    {"layer_norm", step_layer_norm, 2, false},
     {"softmax", step_softmax, 1, false},
     {"activation", step_activation, 6, false},
     {"activation_of_no_zero", step_activation_of_no_zero, 1, false},
@@ -36,6 +40,7 @@ static const struct random_step random_steps[] = {
     {"binary", step_binary, 8, false},
     {"where", step_where, 5, false},
     {"vector", step_vector, 2, false},
+    {"vector_shared", step_vector_shared, 3, false},
     {"broadcast", step_broadcast, 2, false},
     {"residual", step_residual, 3, false},
     {"squeeze_excite", step_squeeze_excite, 2, false},
@@ -43,7 +48,7 @@ static const struct random_step random_steps[] = {
     {"attention", step_attention, 3, false},
     {"attention_fused", step_attention_fused, 3, false},
     {"attention_grouped", step_attention_grouped, 3, false},
-    {"pool", step_pool, 2, false},
+    {"pool", step_pool, 3, false},
     {"global_pool", step_global_pool, 4, false},
     {"reduce", step_reduce, 2, false},
     {"flatten", step_flatten, 2, false},
@@ -57,9 +62,10 @@ static const struct random_step random_steps[] = {
     {"shuffle", step_shuffle, 4, false},
     {"concat", step_concat, 4, false},
     {"split", step_split, 4, false},
+    {"chunk", step_chunk, 3, true},
     {"slice", step_slice, 3, false},
     {"gather", step_gather, 1, false},
-    {"pad", step_pad, 2, false},
+    {"pad", step_pad, 4, false},
     {"tile", step_tile, 1, false},
     {"expand", step_expand, 8, false},
     {"resize", step_resize, 5, false},
@@ -84,11 +90,18 @@ static inline const struct random_value *random_pick_value(struct random_graph *
     return &r->values[random_chance(r, 70) ? n - 1 : random_below(r, (uint32_t)n)];
 }
 
+/* RANDOM_INPUT_IMAGE: one that noise_dataset() can fill. */
+enum random_input { RANDOM_INPUT_ANY, RANDOM_INPUT_IMAGE };
+
 /* The input and, mostly, a layer with weights that the rest starts from: the input's own axes stay. */
-static inline void random_start(struct random_graph *r) {
+static inline void random_start(struct random_graph *r, enum random_input input) {
     struct random_value x = {.name = "x", .rank = 4, .dims = {-1, 3, 8, 8}, .channels = 1};
     r->step = "start";
     uint32_t kind = random_below(r, 10);
+    if (input == RANDOM_INPUT_IMAGE) {
+        x.dims[1] = 1;
+        kind = 9;
+    }
     if (kind == 0) { /* an embedding */
         const int64_t ids[] = {-1, 6}, table[] = {20, 8};
         builder_input(&r->b, "ids", GRAPH_INT64, ids, 2);
@@ -126,27 +139,38 @@ static inline void random_finish(struct random_graph *r) {
             } else {
                 random_offer(r, random_project(r, x, y, x->dims[x->rank - 1], 3), x)->dims[x->rank - 1] = 3;
             }
+            /* What cancels to nothing must not be compared with the rounding that is left of it. */
             x = &r->values[r->value_count - 1];
+            const char *one = random_floats(r, 1, (int64_t[]){1}, 1, 0);
+            x = random_offer(r, RANDOM_OP(r, "Add", "%s %s", x->name, one), x);
         }
         builder_output(&r->b, x->name, GRAPH_FLOAT32, x->dims, x->rank);
     }
 }
 
+/* No room for the largest step and for the outputs of all that is not read. */
+static inline bool random_is_full(const struct random_graph *r) {
+    size_t needed = RANDOM_STEP_NODES;
+    for (size_t i = 0; i < r->value_count; i++) {
+        needed += r->values[i].is_read ? 0 : RANDOM_OUTPUT_NODES;
+    }
+    return r->b.graph.n_node + needed > BUILDER_MAX || r->b.graph.n_initializer + needed > BUILDER_MAX;
+}
+
 /* Owned by the caller: builder_free(&r->b). */
-static inline void random_make(struct random_graph *r, uint32_t seed) {
+static inline void random_make(struct random_graph *r, uint32_t seed, enum random_input input) {
     static const int64_t opsets[] = {9, 11, 13, 17, 18, 21};
     memset(r, 0, sizeof(*r));
     r->state = seed * 2654435761U + 12345;
     r->opset = opsets[random_below(r, sizeof(opsets) / sizeof(opsets[0]))];
     r->neutral = true;
     builder_init(&r->b, r->opset);
-    random_start(r);
+    random_start(r, input);
     size_t wanted = 3 + random_below(r, 18);
     for (size_t tries = 0; wanted && tries < RANDOM_TRIES; tries++) {
         size_t step = random_pick_step(r);
         const struct random_value *x = random_pick_value(r);
-        if (r->b.graph.n_node + RANDOM_LEAVE > BUILDER_MAX ||
-            r->b.graph.n_initializer + RANDOM_LEAVE > BUILDER_MAX) {
+        if (random_is_full(r)) {
             break;
         }
         if (random_elements(x) * 2 <= RANDOM_ELEMENTS_MAX) {

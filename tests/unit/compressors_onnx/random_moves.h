@@ -266,9 +266,27 @@ static inline bool step_split(struct random_graph *r, const struct random_value 
     } else if (r->opset >= 18 && equal) {
         builder_attr_int(&r->b, n, "num_outputs", count);
     }
-    for (int64_t i = 0; i < count; i++) {
+    bool all_read = random_chance(r, 85); /* or nothing reads the last */
+    for (int64_t i = 0; i < count - !all_read; i++) {
         random_offer(r, names[i], x)->dims[axis] = parts[i];
     }
+    return true;
+}
+
+/* Halves as exporters write chunk(): the middle is computed from the length of the axis. */
+static inline bool step_chunk(struct random_graph *r, const struct random_value *x) {
+    const int64_t axis = 1, two = 2;
+    if (x->dims[1] % 2 != 0 || r->opset < 11) {
+        return false;
+    }
+    const char *shape = RANDOM_OP(r, "Shape", "%s", x->name), *at = random_ints(r, 1, &axis);
+    const char *length = RANDOM_OP(r, "Gather", "%s %s", shape, at);
+    const char *middle = RANDOM_OP(r, "Div", "%s %s", length, random_ints(r, 1, &two));
+    const char *zero = random_ints(r, 1, (int64_t[]){0}), *axes = random_ints(r, 1, &axis);
+    const char *first = RANDOM_OP(r, "Slice", "%s %s %s %s", x->name, zero, middle, axes);
+    const char *second = RANDOM_OP(r, "Slice", "%s %s %s %s", x->name, middle, length, axes);
+    random_offer(r, first, x)->dims[1] /= 2;
+    random_offer(r, second, x)->dims[1] /= 2;
     return true;
 }
 

@@ -173,6 +173,69 @@ static inline bool step_gemm_trans_a(struct random_graph *r, const struct random
     return random_gemm(r, x, 1, random_below(r, 2));
 }
 
+/* Weights on the left, the batch last: W x^T, turned back. */
+static inline bool step_gemm_left(struct random_graph *r, const struct random_value *x) {
+    if (x->rank != 2) {
+        return false;
+    }
+    int64_t out = random_width(r);
+    const char *w = random_weights(r, 2, (int64_t[]){out, x->dims[1]}, 1, 0);
+    const char *bias = random_floats(r, 2, (int64_t[]){out, 1}, 0, 0.3F);
+    Onnx__NodeProto *n = random_node(r, "Gemm", random_name(r), "%s %s %s", w, x->name, bias);
+    builder_attr_int(&r->b, n, "transB", 1);
+    const char *y = random_transpose(r, n->output[0], 2, (int64_t[]){1, 0});
+    random_offer(r, y, x)->dims[1] = out;
+    return true;
+}
+
+/* As exporters write a linear layer on sequences: rows of all examples are one axis meanwhile. */
+static inline bool step_gemm_rows(struct random_graph *r, const struct random_value *x) {
+    if (x->rank != 3 || !random_suits(r, x, 2)) {
+        return false;
+    }
+    int64_t in = x->dims[2], out = random_width(r);
+    const char *rows = random_reshape(r, x->name, 2, (int64_t[]){-1, in});
+    const char *w = random_weights(r, 2, (int64_t[]){out, in}, 1, 0);
+    const char *bias = random_floats(r, 1, &out, 0, 0.3F);
+    Onnx__NodeProto *n = random_node(r, "Gemm", random_name(r), "%s %s %s", rows, w, bias);
+    builder_attr_int(&r->b, n, "transB", 1);
+    int64_t back[] = {-1, x->dims[1], out};
+    struct random_value *y = random_offer(r, random_reshape(r, n->output[0], 3, back), x);
+    r->neutral = r->neutral && random_only_channels(x, 2);
+    y->dims[2] = out;
+    y->channels = random_channels_of_both(x->channels, 2);
+    return true;
+}
+
+/* A matrix of its own for each index of the axis before (heads, experts). */
+static inline bool step_matmul_stacked(struct random_graph *r, const struct random_value *x) {
+    if (x->rank != 4) {
+        return false;
+    }
+    int64_t dims[] = {x->dims[1], x->dims[3], random_width(r)};
+    const char *w = random_floats(r, 3, dims, 0, 0.8F);
+    struct random_value *y = random_offer(r, RANDOM_OP(r, "MatMul", "%s %s", x->name, w), x);
+    y->dims[3] = dims[2];
+    y->channels = random_channels_of_both(x->channels, 1);
+    r->neutral = false; /* an axis of the weights makes channels there and is summed over here */
+    return true;
+}
+
+/* Weights that are computed from constants. */
+static inline bool step_conv_scaled(struct random_graph *r, const struct random_value *x) {
+    if (x->rank != 4 || !random_suits(r, x, 1)) {
+        return false;
+    }
+    int64_t out = random_width(r);
+    const char *w = random_weights(r, 4, (int64_t[]){out, x->dims[1], 1, 1}, 1, 0);
+    const char *scale = random_floats(r, 4, (int64_t[]){out, 1, 1, 1}, 1, 0.3F);
+    const char *scaled = RANDOM_OP(r, "Mul", "%s %s", w, scale);
+    struct random_value *y = random_offer(r, RANDOM_OP(r, "Conv", "%s %s", x->name, scaled), x);
+    y->dims[1] = out;
+    y->channels = 1;
+    return true;
+}
+
 /* The same matrix there and back. */
 static inline bool step_gemm_tied(struct random_graph *r, const struct random_value *x) {
     if (x->rank != 2) {
@@ -334,6 +397,19 @@ static inline bool step_vector(struct random_graph *r, const struct random_value
                                                     : RANDOM_OP(r, ops[op], "%s %s", x->name, v);
     random_offer(r, y, x);
     r->neutral = r->neutral && op != 4 && (op % 2 == 0 || random_only_channels(x, axis));
+    return true;
+}
+
+/* One vector for two values: their channels go together. */
+static inline bool step_vector_shared(struct random_graph *r, const struct random_value *x) {
+    const struct random_value *other = random_peer(r, x, 0);
+    if (!other) {
+        return false;
+    }
+    size_t axis = x->channels ? x->channels : 1;
+    const char *v = random_vector(r, x, axis, 1, 0.5F);
+    random_offer(r, RANDOM_OP(r, "Mul", "%s %s", x->name, v), x);
+    random_offer(r, RANDOM_OP(r, "Mul", "%s %s", other->name, v), other);
     return true;
 }
 
