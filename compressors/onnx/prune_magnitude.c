@@ -6,50 +6,34 @@
 #include <string.h>
 
 #include "compressors/onnx/prune_layers.h"
-#include "compressors/onnx/prune_pattern.h"
-#include "compressors/onnx/vector.h"
+#include "compressors/onnx/prune_loops.h"
+#include "compressors/onnx/prune_select.h"
 #include "core/recipes/recipe.h"
 
 VECTOR_LOOPS static void apply(float *w, const uint8_t *keep, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        w[i] = keep[i] ? w[i] : 0.0f;
-    }
-}
-
-VECTOR_LOOPS static size_t count_zeros(const float *w, size_t count) {
-    size_t zeros = 0;
-    for (size_t i = 0; i < count; i++) {
-        zeros += w[i] == 0.0f;
-    }
-    return zeros;
+    prune_apply(w, keep, count);
 }
 
 enum rc prune_magnitude_values(float *values, size_t count, double ratio, size_t *zeros, struct err *err) {
-    uint8_t *keep = malloc(count + 1);
-    if (!keep) {
-        return err_memory(err);
-    }
-    enum rc rc = prune_pattern_least(values, count, ratio, keep, err);
-    *zeros = 0;
-    if (rc == RC_OK) {
-        apply(values, keep, count);
-        *zeros = count_zeros(values, count);
-    }
-    free(keep);
+    const struct prune_span all = {values, count, NULL};
+    struct prune_cut cut;
+    enum rc rc = prune_select(&all, 1, (size_t)((double)count * ratio), &cut, err);
+    *zeros = rc == RC_OK ? prune_cut_clear(&cut, values, count, values) : 0;
     return rc;
 }
 
 static enum rc prune_matrix(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
                             size_t rows, size_t columns, const double *h, const double *cross,
                             struct err *err) {
-    uint8_t *keep = malloc(rows * columns + 1);
+    size_t zeros;
     (void)step;
     (void)cross;
     (void)h;
-    if (!keep) {
-        return err_memory(err);
+    if (pattern->shape == PRUNE_ANYWHERE) {
+        return prune_magnitude_values(w, rows * columns, pattern->ratio, &zeros, err);
     }
-    enum rc rc = prune_pattern_mask(pattern, w, rows, columns, keep, err);
+    uint8_t *keep = malloc(rows * columns + 1);
+    enum rc rc = keep ? prune_pattern_mask(pattern, w, rows, columns, keep, err) : err_memory(err);
     if (rc == RC_OK) {
         apply(w, keep, rows * columns);
     }
@@ -61,20 +45,19 @@ static enum rc prune_matrix(const struct recipe_step *step, const struct prune_p
 static enum rc prune_together(const struct prune_pattern *pattern, struct prune_layers *layers,
                               struct err *err) {
     struct prune_span *spans = calloc(layers->count + 1, sizeof(*spans));
+    struct prune_cut cut;
+    size_t total = 0;
     enum rc rc = spans ? RC_OK : err_memory(err);
     for (size_t i = 0; i < layers->count && rc == RC_OK; i++) {
         const struct weight_rows *r = &layers->items[i].rows;
-        spans[i].scores = r->values;
-        spans[i].count = r->groups * r->rows * r->columns;
-        spans[i].keep = malloc(spans[i].count + 1);
-        rc = spans[i].keep ? RC_OK : err_memory(err);
+        spans[i] = (struct prune_span){r->values, r->groups * r->rows * r->columns, NULL};
+        total += spans[i].count;
     }
-    rc = rc != RC_OK ? rc : prune_pattern_least_of(spans, layers->count, pattern->ratio, err);
-    for (size_t i = 0; spans && i < layers->count; i++) {
-        if (rc == RC_OK) {
-            apply(layers->items[i].rows.values, spans[i].keep, spans[i].count);
-        }
-        free(spans[i].keep);
+    rc = rc != RC_OK
+             ? rc
+             : prune_select(spans, layers->count, (size_t)((double)total * pattern->ratio), &cut, err);
+    for (size_t i = 0; i < layers->count && rc == RC_OK; i++) {
+        prune_cut_clear(&cut, spans[i].scores, spans[i].count, layers->items[i].rows.values);
     }
     free(spans);
     return rc;

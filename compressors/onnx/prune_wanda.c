@@ -6,44 +6,70 @@
 #include <stdlib.h>
 
 #include "compressors/onnx/prune_layers.h"
+#include "compressors/onnx/prune_loops.h"
+#include "compressors/onnx/prune_select.h"
 #include "core/recipes/recipe.h"
 
-/* The norms relative to the largest, so that no score overflows. */
-static void score(const float *w, size_t rows, size_t columns, const double *norms, float *scores) {
-    double most = 0;
+VECTOR_LOOPS static void score(const float *w, const double *sizes, size_t n, float *scores) {
+    prune_score(w, sizes, n, scores);
+}
+
+VECTOR_LOOPS static void apply(float *w, const uint8_t *keep, size_t n) {
+    prune_apply(w, keep, n);
+}
+
+/* The norms relative to the largest, so that no score overflows. Owned by the caller; NULL: no memory. */
+static double *relative(const double *norms, size_t columns) {
+    double *sizes = malloc((columns + 1) * sizeof(*sizes)), most = 0;
     for (size_t c = 0; c < columns; c++) {
         most = fmax(most, norms[c]);
     }
-    for (size_t i = 0; i < rows * columns; i++) {
-        double size = fabs((double)w[i]);
-        scores[i] = (float)(most > 0 ? size * (norms[i % columns] / most) : size);
+    for (size_t c = 0; sizes && c < columns; c++) {
+        sizes[c] = most > 0 ? norms[c] / most : 1;
     }
+    return sizes;
 }
 
-static enum rc choose(const struct prune_pattern *p, const float *scores, size_t rows, size_t columns,
-                      uint8_t *keep, struct err *err) {
-    enum rc rc = RC_OK;
-    if (p->shape != PRUNE_ANYWHERE) {
-        return prune_pattern_mask(p, scores, rows, columns, keep, err);
+/* The weights of one output compete with each other. scores [columns] is scratch memory. */
+static enum rc prune_row(float *w, size_t columns, const double *sizes, double ratio, float *scores,
+                         struct err *err) {
+    const struct prune_span row = {scores, columns, NULL};
+    struct prune_cut cut;
+    score(w, sizes, columns, scores);
+    enum rc rc = prune_select(&row, 1, (size_t)((double)columns * ratio), &cut, err);
+    if (rc == RC_OK) {
+        prune_cut_clear(&cut, scores, columns, w);
     }
-    for (size_t r = 0; r < rows && rc == RC_OK; r++) {
-        rc = prune_pattern_least(scores + r * columns, columns, p->ratio, keep + r * columns, err);
+    return rc;
+}
+
+/* `rows` rows by a pattern. scores, keep [rows, columns] are scratch memory. */
+static enum rc prune_rows(float *w, size_t rows, size_t columns, const double *sizes,
+                          const struct prune_pattern *p, float *scores, uint8_t *keep, struct err *err) {
+    for (size_t r = 0; r < rows; r++) {
+        score(w + r * columns, sizes, columns, scores + r * columns);
+    }
+    enum rc rc = prune_pattern_mask(p, scores, rows, columns, keep, err);
+    if (rc == RC_OK) {
+        apply(w, keep, rows * columns);
     }
     return rc;
 }
 
 enum rc prune_wanda_matrix(float *w, size_t rows, size_t columns, const double *norms,
                            const struct prune_pattern *pattern, struct err *err) {
-    float *scores = malloc((rows * columns + 1) * sizeof(*scores));
-    uint8_t *keep = malloc(rows * columns + 1);
-    enum rc rc = scores && keep ? RC_OK : err_memory(err);
-    if (rc == RC_OK) {
-        score(w, rows, columns, norms, scores);
-        rc = choose(pattern, scores, rows, columns, keep, err);
+    size_t turn = pattern->shape == PRUNE_BLOCKS ? rows : 1; /* rows that are chosen together */
+    double *sizes = relative(norms, columns);
+    float *scores = malloc((turn * columns + 1) * sizeof(*scores));
+    uint8_t *keep = malloc(turn * columns + 1);
+    enum rc rc = sizes && scores && keep ? RC_OK : err_memory(err);
+    for (size_t r = 0; r < rows && rc == RC_OK; r += turn) {
+        float *row = w + r * columns;
+        rc = pattern->shape == PRUNE_ANYWHERE
+                 ? prune_row(row, columns, sizes, pattern->ratio, scores, err)
+                 : prune_rows(row, turn, columns, sizes, pattern, scores, keep, err);
     }
-    for (size_t i = 0; i < rows * columns && rc == RC_OK; i++) {
-        w[i] = keep[i] ? w[i] : 0.0f;
-    }
+    free(sizes);
     free(scores);
     free(keep);
     return rc;

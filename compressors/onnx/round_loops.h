@@ -15,25 +15,8 @@ enum {
     ROUND_GROUPS_MAX = 64, /* for round_ranges */
     ROUND_AHEAD = 2048     /* weights that are fetched while others are rounded */
 };
-enum { FLOAT_SIGN = INT32_MIN, FLOAT_INFINITY = 0x7f800000 }; /* bits of a float */
 
 static const float round_magic = 12582912.0F; /* 1.5 * 2^23: a sum with it has no room for a fraction */
-
-VECTOR_BODY int32_t round_bits(float x) {
-    int32_t bits;
-    memcpy(&bits, &x, sizeof(bits));
-    return bits;
-}
-
-VECTOR_BODY float round_float(int32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof(x));
-    return x;
-}
-
-VECTOR_BODY int32_t round_larger(int32_t a, int32_t b) {
-    return a > b ? a : b;
-}
 
 /* a or b, without the jump that a compiler might make of a question mark. */
 VECTOR_BODY int32_t round_either(bool first, int32_t a, int32_t b) {
@@ -74,14 +57,14 @@ VECTOR_BODY void round_reach(const float *w, size_t n, int32_t above[VECTOR_LANE
     memcpy(above, &high, sizeof(high));
     memcpy(below, &low, sizeof(low));
     for (; i < n; i++) {
-        above[0] = round_larger(round_bits(w[i]), above[0]);
-        below[0] = round_larger(round_bits(w[i]) ^ FLOAT_SIGN, below[0]);
+        above[0] = vector_larger(vector_bits(w[i]), above[0]);
+        below[0] = vector_larger(vector_bits(w[i]) ^ FLOAT_SIGN, below[0]);
     }
 }
 
 VECTOR_BODY int32_t round_largest(const int32_t v[VECTOR_LANES]) {
-    return round_larger(round_larger(round_larger(v[0], v[1]), round_larger(v[2], v[3])),
-                        round_larger(round_larger(v[4], v[5]), round_larger(v[6], v[7])));
+    return vector_larger(vector_larger(vector_larger(v[0], v[1]), vector_larger(v[2], v[3])),
+                         vector_larger(vector_larger(v[4], v[5]), vector_larger(v[6], v[7])));
 }
 
 /* low[g] (0 or less) and high[g] (0 or more) of every group of n weights, at most ROUND_GROUPS_MAX groups.
@@ -95,9 +78,9 @@ VECTOR_BODY bool round_ranges(const float *restrict w, size_t n, size_t group, f
     }
     for (size_t g = 0; g < groups; g++) {
         int32_t up = round_largest(above[g]), down = round_largest(below[g]);
-        most = round_larger(most, round_larger(up, down));
-        high[g] = round_float(up);
-        low[g] = 0 - round_float(down);
+        most = vector_larger(most, vector_larger(up, down));
+        high[g] = vector_float(up);
+        low[g] = 0 - vector_float(down);
     }
     return most < FLOAT_INFINITY;
 }
@@ -162,9 +145,9 @@ VECTOR_BODY void round_cover_symmetric(float low, float high, float top, float *
 /* The 16-bit float nearest to x, ties to even; too large becomes infinity. The three cases of
  * dtype_half_of_float, all computed and one chosen. */
 VECTOR_BODY uint16_t round_half(float x) {
-    int32_t bits = round_bits(x), size = bits & INT32_MAX, sign = bits >> 16 & 0x8000;
+    int32_t bits = vector_bits(x), size = bits & INT32_MAX, sign = bits >> 16 & 0x8000;
     int32_t normal = ((size + 0xfff + (size >> 13 & 1)) >> 13) - (112 << 10);
-    int32_t small = round_bits(round_float(size) + 0.5F) - round_bits(0.5F); /* below 2^-14 */
+    int32_t small = vector_bits(vector_float(size) + 0.5F) - vector_bits(0.5F); /* below 2^-14 */
     int32_t half = round_either(size < 0x38800000, small, normal);
     half = round_either(size >= 0x477ff000, 0x7c00, half); /* 65,520 and more */
     half = round_either(size > FLOAT_INFINITY, 0x7e00, half);
@@ -181,7 +164,7 @@ VECTOR_BODY void round_halves(const float *restrict x, size_t n, uint16_t *restr
 VECTOR_BODY size_t round_halves_finite(const float *restrict x, size_t n, uint16_t *restrict halves) {
     size_t changed = 0;
     for (size_t i = 0; i < n; i++) {
-        int32_t size = round_bits(x[i]) & INT32_MAX;
+        int32_t size = vector_bits(x[i]) & INT32_MAX;
         bool cut = (size >= 0x477ff000) & (size < FLOAT_INFINITY);
         halves[i] = (uint16_t)(round_half(x[i]) - cut); /* the number before infinity */
         changed += cut;

@@ -4,7 +4,10 @@
  * give the same bits. What such a function calls is marked VECTOR_BODY, so that it becomes part of it. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) &&                 \
     !defined(PARE_SANITIZED) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -29,3 +32,27 @@ enum { VECTOR_LANES = 8 }; /* partial results that a loop keeps, so that they fi
 /* For loops that compilers do not turn into vector code by themselves. Loaded and stored by memcpy. */
 typedef float float_lanes __attribute__((vector_size(4 * VECTOR_LANES)));
 typedef int32_t int_lanes __attribute__((vector_size(4 * VECTOR_LANES)));
+typedef int16_t short_lanes __attribute__((vector_size(4 * VECTOR_LANES))); /* twice as many */
+
+enum { FLOAT_SIGN = INT32_MIN, FLOAT_INFINITY = 0x7f800000 }; /* bits of a float */
+
+VECTOR_BODY int32_t vector_bits(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+
+VECTOR_BODY float vector_float(int32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+}
+
+VECTOR_BODY int32_t vector_larger(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
+/* The bits without the sign: they order as magnitudes do, with NaN above FLOAT_INFINITY. */
+VECTOR_BODY int32_t vector_magnitude(float x) {
+    return vector_bits(x) & INT32_MAX;
+}

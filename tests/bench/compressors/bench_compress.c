@@ -8,7 +8,14 @@
  *
  * Time is that of the recipe's steps alone: reading and writing the model is not counted, the calibration
  * data is in memory. The second table has the inner loops by themselves, on an array that no cache holds:
- * those that are bound by memory are to be compared with the copy. */
+ * those that are bound by memory are to be compared with the copy, which is timed in turns with each. Pruning
+ * works in place. prune:magnitude reads the weights once to find the threshold and once to cut. prune:wanda
+ * reads and writes them once, but looks at each score a dozen times in between to find the threshold of its
+ * row: it is bound by that, in the cache, more than by memory.
+ *
+ * The third table has loops that are bound by computing: SparseGPT corrects all columns to the right of each
+ * (columns / 2 multiplications a weight, after the inverse of the moments), and a singular value
+ * decomposition takes several times that. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -21,9 +28,13 @@
 #include "compressors/onnx/group_quant.h"
 #include "compressors/onnx/halves.h"
 #include "compressors/onnx/int8_weights.h"
+#include "compressors/onnx/inverse_root.h"
 #include "compressors/onnx/nbits_pack.h"
+#include "compressors/onnx/parallel.h"
 #include "compressors/onnx/prune_magnitude.h"
 #include "compressors/onnx/prune_wanda.h"
+#include "compressors/onnx/sparsegpt.h"
+#include "compressors/onnx/whitened_svd.h"
 #include "core/base/clock.h"
 #include "core/recipes/recipe.h"
 #include "core/recipes/record.h"
@@ -36,7 +47,8 @@ enum {
     THREADS_MAX = 64,
     ROWS = 4096,
     COLUMNS = 8192,
-    TILE_ROWS = 16
+    TILE_ROWS = 16,
+    SIDE = 768
 };
 
 static const double slow_seconds = 2; /* what takes longer is run once */
@@ -221,6 +233,110 @@ static void bench_loops(const char *only) {
     free(out);
 }
 
+/* --- loops over one matrix, which the caches hold: each thread on a matrix of its own --- */
+
+struct matrix {
+    double *original, *w;   /* [SIDE, SIDE]; w is changed */
+    double *moments, *root; /* [SIDE, SIDE] of the inputs; from inverse_root */
+};
+
+static void sparsegpt_loop(struct matrix *m) {
+    const struct prune_pattern half = {.shape = PRUNE_ANYWHERE, .ratio = 0.5};
+    struct err err;
+    memcpy(m->w, m->original, SIDE * SIDE * sizeof(*m->w));
+    if (inverse_root(m->moments, SIDE, 0.01, m->root, &err) ||
+        sparsegpt_prune(m->w, SIDE, SIDE, m->root, &half, &err)) {
+        die("sparsegpt", &err);
+    }
+}
+
+static void svd_loop(struct matrix *m) {
+    struct whitened_svd svd;
+    struct err err;
+    if (whitened_svd_make(m->original, SIDE, SIDE, m->moments, 0.01, &svd, &err)) {
+        die("svd", &err);
+    }
+    whitened_svd_release(&svd);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct matrix *m);
+} matrix_loops[] = {{"prune:sparsegpt", sparsegpt_loop}, {"lowrank:svd", svd_loop}};
+
+struct matrix_thread {
+    pthread_t id;
+    void (*run)(struct matrix *m);
+    struct matrix matrix;
+};
+
+static void *on_matrix_thread(void *arg) {
+    struct matrix_thread *t = arg;
+    t->run(&t->matrix);
+    return NULL;
+}
+
+/* Noise for weights; moments of inputs that depend on their neighbours. */
+static struct matrix matrix_make(void) {
+    enum { BYTES = SIDE * SIDE * sizeof(double) };
+    struct matrix m = {malloc(BYTES), malloc(BYTES), malloc(BYTES), malloc(BYTES)};
+    uint32_t seed = 1;
+    if (!m.original || !m.w || !m.moments || !m.root) {
+        abort();
+    }
+    for (size_t i = 0; i < SIDE * SIDE; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        m.original[i] = (double)(int32_t)seed / 2147483648.0;
+        m.moments[i] = pow(0.5, fabs((double)(i / SIDE) - (double)(i % SIDE)));
+    }
+    return m;
+}
+
+static double time_matrices(void (*run)(struct matrix *m), uint32_t threads) {
+    struct matrix_thread all[THREADS_MAX];
+    double best = INFINITY;
+    for (uint32_t i = 0; i < threads; i++) {
+        all[i] = (struct matrix_thread){.run = run, .matrix = matrix_make()};
+    }
+    for (int repeat = 0; repeat < REPEATS; repeat++) {
+        uint64_t start = clock_mono_ns();
+        for (uint32_t i = 0; i < threads; i++) {
+            if (pthread_create(&all[i].id, NULL, on_matrix_thread, &all[i]) != 0) {
+                abort();
+            }
+        }
+        for (uint32_t i = 0; i < threads; i++) {
+            pthread_join(all[i].id, NULL);
+        }
+        best = fmin(best, seconds_since(start));
+    }
+    for (uint32_t i = 0; i < threads; i++) {
+        free(all[i].matrix.original);
+        free(all[i].matrix.w);
+        free(all[i].matrix.moments);
+        free(all[i].matrix.root);
+    }
+    return best;
+}
+
+static void bench_matrices(const char *only) {
+    uint32_t threads[2] = {1, all_threads()};
+    parallel_keep_blas_single();
+    printf("loop over a matrix of %d x %d weights for each thread: bound by computing\n", SIDE, SIDE);
+    for (size_t i = 0; i < sizeof(matrix_loops) / sizeof(matrix_loops[0]); i++) {
+        if (only && !strstr(matrix_loops[i].name, only)) {
+            continue;
+        }
+        printf("%-28s", matrix_loops[i].name);
+        for (int k = 0; k < 2; k++) {
+            double seconds = time_matrices(matrix_loops[i].run, threads[k]);
+            printf("  %7.3f s %8.4f GB/s", seconds, threads[k] * SIDE * SIDE * sizeof(float) / seconds / 1e9);
+        }
+        printf("\n");
+        fflush(stdout);
+    }
+}
+
 /* --- whole steps on the reference models --- */
 
 struct subject {
@@ -330,6 +446,7 @@ static void bench_model(const struct subject *s, char **recipes, int count) {
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "loops") == 0) {
         bench_loops(argv[2]);
+        bench_matrices(argv[2]);
         return 0;
     }
     for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
@@ -338,5 +455,6 @@ int main(int argc, char **argv) {
         }
     }
     bench_loops(NULL);
+    bench_matrices(NULL);
     return 0;
 }
