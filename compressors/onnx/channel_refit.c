@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "compressors/onnx/fit_samples.h"
+#include "compressors/onnx/graph_beside.h"
 #include "compressors/onnx/observe.h"
 #include "compressors/onnx/parallel.h"
 #include "compressors/onnx/product_layer.h"
 #include "compressors/onnx/ridge_fit.h"
-#include "compressors/onnx/twin_graph.h"
 #include "core/data/dataset.h"
 
 enum { CHUNK_ROWS = 256, WIDTH_MAX = 6144, WEIGHTS_MAX = 1 << 25, RELU_STEPS = 10 };
@@ -205,13 +205,13 @@ static enum rc take(void *user, size_t part, size_t thread, const struct onnxrun
 static enum rc gather(struct fit *f, double from, double to, struct err *err) {
     const struct refit_job *r = f->r;
     const char *out = graph_output(r->job->graph, f->layer.node, 0)->name;
-    size_t size = strlen(out) + sizeof(TWIN_PREFIX);
+    size_t size = strlen(out) + sizeof(GRAPH_BESIDE_PREFIX);
     struct compress_job job = *r->job;
     char *name = malloc(size);
     enum rc rc = name ? RC_OK : err_memory(err);
     if (rc == RC_OK) {
-        (void)snprintf(name, size, "%s%s", TWIN_PREFIX, out);
-        rc = twin_graph_make(r->original, r->original_size, r->job->graph, &job.graph, err);
+        (void)snprintf(name, size, "%s%s", GRAPH_BESIDE_PREFIX, out);
+        rc = graph_beside(r->job->graph, r->original, r->original_size, &job.graph, err);
     }
     if (rc == RC_OK) {
         const char *names[] = {f->layer.rows.input->name, name};

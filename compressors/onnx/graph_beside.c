@@ -117,11 +117,22 @@ static enum rc parse_joined(const Onnx__ModelProto *m, struct graph **ret, struc
     return rc;
 }
 
+static enum rc check_names(const struct graph *g, struct err *err) {
+    for (size_t i = 0; i < graph_value_count(g); i++) {
+        const char *name = graph_value_at(g, i)->name;
+        if (strncmp(name, GRAPH_BESIDE_PREFIX, sizeof(GRAPH_BESIDE_PREFIX) - 1) == 0) {
+            return err_set(err, RC_UNSUPPORTED, "the model has a value named \"%.160s\"", name);
+        }
+    }
+    return RC_OK;
+}
+
 enum rc graph_beside(struct graph *now, const char *was, size_t was_size, struct graph **ret,
                      struct err *err) {
     char *data = NULL;
     size_t size = 0;
-    enum rc rc = graph_pack(now, &data, &size, err);
+    enum rc rc = check_names(now, err);
+    rc = rc != RC_OK ? rc : graph_pack(now, &data, &size, err);
     if (rc != RC_OK) {
         return rc;
     }
