@@ -88,6 +88,83 @@ static inline struct graph *layers_two_products(struct builder *b) {
     return builder_graph(b);
 }
 
+/* A model, its calibration set and what a technique said of it. */
+struct layers_scene {
+    struct builder b;
+    struct graph *g;
+    struct dataset *d; /* bound to the input "x" */
+    struct record record;
+};
+
+static inline void layers_open_graph(struct layers_scene *s, struct graph *g) {
+    const struct tensor_spec spec = {
+        .name = "x", .dtype = DTYPE_FLOAT32, .rank = 4, .dims = {-1, 1, SIDE, SIDE}};
+    struct err err = {0};
+    s->g = g;
+    s->d = noise_dataset();
+    record_init(&s->record);
+    assert_int_equal(dataset_bind(s->d, &spec, 1, &err), RC_OK);
+}
+
+static inline void layers_open(struct layers_scene *s, enum layer_kind kind) {
+    layers_open_graph(s, layers_model(&s->b, kind));
+}
+
+static inline void layers_close(struct layers_scene *s) {
+    record_release(&s->record);
+    graph_free(s->g);
+    builder_free(&s->b);
+    dataset_free(s->d);
+}
+
+/* Applies a technique; the record is of the last one. */
+static inline void layers_apply(struct layers_scene *s, compress_fn *technique, const char *recipe,
+                                uint32_t threads) {
+    struct err err = {0};
+    record_release(&s->record);
+    if (int8_apply(technique, recipe, s->g, s->d, threads, &s->record, &err)) {
+        fail_msg("%s: %s", recipe, err.text);
+    }
+}
+
+/* The bytes of the model of one convolution after the recipe are the same with one thread and with three. */
+static inline void layers_same_bytes(compress_fn *technique, const char *recipe) {
+    char *data[2];
+    size_t size[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        struct layers_scene s;
+        struct err err = {0};
+        layers_open(&s, LAYER_CONV);
+        layers_apply(&s, technique, recipe, i ? 3 : 1);
+        assert_int_equal(graph_pack(s.g, &data[i], &size[i], &err), RC_OK);
+        layers_close(&s);
+    }
+    assert_int_equal(size[0], size[1]);
+    assert_memory_equal(data[0], data[1], size[0]);
+    free(data[0]);
+    free(data[1]);
+}
+
+/* Without a calibration set the recipe is refused, and says what it needs. */
+static inline void layers_need_examples(compress_fn *technique, const char *recipe) {
+    struct layers_scene s;
+    struct err err = {0};
+    layers_open(&s, LAYER_CONV);
+    record_release(&s.record);
+    assert_int_equal(int8_apply(technique, recipe, s.g, NULL, 1, &s.record, &err), RC_INPUT);
+    assert_non_null(strstr(err.text, "calibrat"));
+    layers_close(&s);
+}
+
+static inline int layers_start(void **state) {
+    return onnxruntime_new(NULL, (struct onnxruntime **)state, NULL) != RC_OK;
+}
+
+static inline int layers_stop(void **state) {
+    onnxruntime_free(*state);
+    return 0;
+}
+
 static inline size_t layers_outputs(enum layer_kind kind, size_t images) {
     size_t rows = kind == LAYER_STRIDED_CONV ? LAYER_PIXELS / 4
                   : kind < LAYER_MATMUL      ? LAYER_PIXELS

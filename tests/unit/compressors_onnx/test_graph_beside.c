@@ -1,6 +1,6 @@
 /* Two states of a model in one graph. */
 #include "compressors/onnx/graph_beside.h"
-#include "tests/unit/compressors_onnx/layers_fixture.h"
+#include "tests/unit/compressors_onnx/int8_fixture.h"
 
 /* y = x * w */
 static struct graph *scaled(float by, const char *weight_name) {

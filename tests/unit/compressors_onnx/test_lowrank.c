@@ -30,41 +30,23 @@ static size_t columns_of(enum layer_kind kind) {
     return kind >= LAYER_MATMUL ? LAYER_CHANNELS * 4 : (size_t)LAYER_CHANNELS * 9;
 }
 
-static void bind(struct dataset *d) {
-    const struct tensor_spec spec = {
-        .name = "x", .dtype = DTYPE_FLOAT32, .rank = 4, .dims = {-1, 1, SIDE, SIDE}};
-    struct err err = {0};
-    if (!dataset_is_bound(d)) {
-        assert_int_equal(dataset_bind(d, &spec, 1, &err), RC_OK);
-    }
-}
-
 /* Error of the outputs after `recipe` by `technique`, on weights of rank `rank` (0: as they are). */
 static double error_after(struct onnxruntime *r, enum layer_kind kind, const char *recipe, size_t rank) {
-    struct builder b;
-    struct record record;
-    struct err err = {0};
-    struct dataset *d = noise_dataset();
-    struct graph *g = layers_model(&b, kind);
-    bind(d);
+    struct layers_scene s;
+    layers_open(&s, kind);
     if (rank) {
-        make_low_rank(g, LAYER_OUTPUTS, columns_of(kind), rank, kind != LAYER_MATMUL);
+        make_low_rank(s.g, LAYER_OUTPUTS, columns_of(kind), rank, kind != LAYER_MATMUL);
     }
-    float *before = layers_run(r, g, d, kind);
-    if (int8_apply(lowrank_svd_compress, recipe, g, d, 2, &record, &err)) {
-        fail_msg("%s on kind %d: %s", recipe, (int)kind, err.text);
-    }
-    assert_int_equal(record.changed.count, 1);
-    assert_true(record_says(&record.changed, "w", "became"));
-    assert_null(graph_find(g, "w")->initializer);
-    float *after = layers_run(r, g, d, kind);
+    float *before = layers_run(r, s.g, s.d, kind);
+    layers_apply(&s, lowrank_svd_compress, recipe, 2);
+    assert_int_equal(s.record.changed.count, 1);
+    assert_true(record_says(&s.record.changed, "w", "became"));
+    assert_null(graph_find(s.g, "w")->initializer);
+    float *after = layers_run(r, s.g, s.d, kind);
     double error = layers_error(before, after, layers_outputs(kind, IMAGES));
     free(before);
     free(after);
-    record_release(&record);
-    graph_free(g);
-    builder_free(&b);
-    dataset_free(d);
+    layers_close(&s);
     return error;
 }
 
@@ -89,37 +71,30 @@ static void the_loss_falls_with_the_ratio(void **state) {
 /* A MatMul whose first output is nothing: other outputs stand for the rest, and Gather puts them in order. */
 static void outputs_that_cannot_stand_for_others_are_passed_over(void **state) {
     enum { RANK = 6 };
-    struct builder b;
-    struct record record;
+    struct layers_scene s;
     struct err err = {0};
-    struct dataset *d = noise_dataset();
-    struct graph *g = layers_model(&b, LAYER_MATMUL);
     float *values;
     size_t count;
-    bind(d);
-    make_low_rank(g, LAYER_OUTPUTS, columns_of(LAYER_MATMUL), RANK, false);
-    Onnx__TensorProto *t = graph_find(g, "w")->initializer;
-    assert_int_equal(graph_tensor_floats(g, t, &values, &count, &err), RC_OK);
+    layers_open(&s, LAYER_MATMUL);
+    make_low_rank(s.g, LAYER_OUTPUTS, columns_of(LAYER_MATMUL), RANK, false);
+    Onnx__TensorProto *t = graph_find(s.g, "w")->initializer;
+    assert_int_equal(graph_tensor_floats(s.g, t, &values, &count, &err), RC_OK);
     for (size_t i = 0; i < count; i += LAYER_OUTPUTS) {
         values[i] = 0;
     }
     assert_int_equal(
-        graph_set_tensor(g, t, GRAPH_FLOAT32, t->dims, t->n_dims, values, count * sizeof(float), &err),
+        graph_set_tensor(s.g, t, GRAPH_FLOAT32, t->dims, t->n_dims, values, count * sizeof(float), &err),
         RC_OK);
     free(values);
-    float *before = layers_run(*state, g, d, LAYER_MATMUL);
-    assert_int_equal(int8_apply(lowrank_svd_compress, "lowrank:svd,ratio=0.5", g, d, 2, &record, &err),
-                     RC_OK);
-    assert_int_equal(count_ops(g, "Concat"), 1);
-    assert_int_equal(count_ops(g, "Gather"), 1);
-    float *after = layers_run(*state, g, d, LAYER_MATMUL);
+    float *before = layers_run(*state, s.g, s.d, LAYER_MATMUL);
+    layers_apply(&s, lowrank_svd_compress, "lowrank:svd,ratio=0.5", 2);
+    assert_int_equal(count_ops(s.g, "Concat"), 1);
+    assert_int_equal(count_ops(s.g, "Gather"), 1);
+    float *after = layers_run(*state, s.g, s.d, LAYER_MATMUL);
     assert_true(layers_error(before, after, layers_outputs(LAYER_MATMUL, IMAGES)) < 1e-9);
     free(before);
     free(after);
-    record_release(&record);
-    graph_free(g);
-    builder_free(&b);
-    dataset_free(d);
+    layers_close(&s);
 }
 
 static void a_pivot_loses_less_than_a_pair_of_as_many_parameters(void **state) {
@@ -133,22 +108,13 @@ static void the_head_stays_whole_unless_asked(void **state) {
     static const char *const recipes[] = {"lowrank:svd,ratio=0.5", "lowrank:svd,ratio=0.5,head=factor"};
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        struct builder b;
-        struct record record;
-        struct err err = {0};
-        struct dataset *d = noise_dataset();
-        struct graph *g = layers_two_products(&b);
-        bind(d);
-        if (int8_apply(lowrank_svd_compress, recipes[i], g, d, 2, &record, &err)) {
-            fail_msg("%s: %s", recipes[i], err.text);
-        }
-        assert_true(record_says(&record.changed, "w", "became"));
-        assert_true(i == 0 ? graph_find(g, "head")->initializer != NULL : record.changed.count == 2);
-        assert_int_equal(count_ops(g, "MatMul"), i == 0 ? 3 : 4);
-        record_release(&record);
-        graph_free(g);
-        builder_free(&b);
-        dataset_free(d);
+        struct layers_scene s;
+        layers_open_graph(&s, layers_two_products(&s.b));
+        layers_apply(&s, lowrank_svd_compress, recipes[i], 2);
+        assert_true(record_says(&s.record.changed, "w", "became"));
+        assert_true(i == 0 ? graph_find(s.g, "head")->initializer != NULL : s.record.changed.count == 2);
+        assert_int_equal(count_ops(s.g, "MatMul"), i == 0 ? 3 : 4);
+        layers_close(&s);
     }
 }
 
@@ -172,75 +138,28 @@ static void int8_and_int4_follow(void **state) {
     } cases[] = {{int8_static_compress, "int8:static", "QuantizeLinear", LAYER_CONV, 3},
                  {weight_only_compress, "int4:group=16", "MatMulNBits", LAYER_MATMUL, 2}};
     for (size_t i = 0; i < 2; i++) {
-        struct builder b;
-        struct record record;
-        struct err err = {0};
-        struct dataset *d = noise_dataset();
-        struct graph *g = layers_model(&b, cases[i].kind);
-        bind(d);
-        float *before = layers_run(*state, g, d, cases[i].kind);
-        assert_int_equal(int8_apply(lowrank_svd_compress, "lowrank:svd,ratio=0.9", g, d, 2, &record, &err),
-                         RC_OK);
-        record_release(&record);
-        if (int8_apply(cases[i].technique, cases[i].recipe, g, d, 2, &record, &err)) {
-            fail_msg("%s", err.text);
-        }
-        assert_true(count_ops(g, cases[i].op) >= cases[i].ops);
-        float *after = layers_run(*state, g, d, cases[i].kind);
+        struct layers_scene s;
+        layers_open(&s, cases[i].kind);
+        float *before = layers_run(*state, s.g, s.d, cases[i].kind);
+        layers_apply(&s, lowrank_svd_compress, "lowrank:svd,ratio=0.9", 2);
+        layers_apply(&s, cases[i].technique, cases[i].recipe, 2);
+        assert_true(count_ops(s.g, cases[i].op) >= cases[i].ops);
+        float *after = layers_run(*state, s.g, s.d, cases[i].kind);
         assert_true(layers_error(before, after, layers_outputs(cases[i].kind, IMAGES)) < 0.2);
         free(before);
         free(after);
-        record_release(&record);
-        graph_free(g);
-        builder_free(&b);
-        dataset_free(d);
+        layers_close(&s);
     }
 }
 
 static void without_examples_it_is_refused(void **state) {
-    struct builder b;
-    struct record record;
-    struct err err = {0};
     (void)state;
-    struct graph *g = layers_model(&b, LAYER_CONV);
-    assert_int_equal(int8_apply(lowrank_svd_compress, "lowrank:svd", g, NULL, 1, &record, &err), RC_INPUT);
-    assert_non_null(strstr(err.text, "calibrat"));
-    record_release(&record);
-    graph_free(g);
-    builder_free(&b);
+    layers_need_examples(lowrank_svd_compress, "lowrank:svd");
 }
 
 static void the_bytes_do_not_depend_on_the_threads(void **state) {
-    char *data[2];
-    size_t size[2];
     (void)state;
-    for (uint32_t i = 0; i < 2; i++) {
-        struct builder b;
-        struct record record;
-        struct err err = {0};
-        struct dataset *d = noise_dataset();
-        struct graph *g = layers_model(&b, LAYER_CONV);
-        assert_int_equal(
-            int8_apply(lowrank_svd_compress, "lowrank:svd,ratio=0.6", g, d, i ? 3 : 1, &record, &err), RC_OK);
-        assert_int_equal(graph_pack(g, &data[i], &size[i], &err), RC_OK);
-        record_release(&record);
-        graph_free(g);
-        builder_free(&b);
-        dataset_free(d);
-    }
-    assert_int_equal(size[0], size[1]);
-    assert_memory_equal(data[0], data[1], size[0]);
-    free(data[0]);
-    free(data[1]);
-}
-
-static int start(void **state) {
-    return onnxruntime_new(NULL, (struct onnxruntime **)state, NULL) != RC_OK;
-}
-
-static int stop(void **state) {
-    onnxruntime_free(*state);
-    return 0;
+    layers_same_bytes(lowrank_svd_compress, "lowrank:svd,ratio=0.6");
 }
 
 int main(void) {
@@ -256,5 +175,5 @@ int main(void) {
         cmocka_unit_test(without_examples_it_is_refused),
         cmocka_unit_test(the_bytes_do_not_depend_on_the_threads),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, layers_start, layers_stop);
 }

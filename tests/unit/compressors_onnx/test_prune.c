@@ -17,46 +17,39 @@ struct outcome {
     float weights[LAYER_OUTPUTS * LAYER_CHANNELS * 9];
 };
 
-static void prune(struct onnxruntime *r, enum layer_kind kind, const char *recipe, struct outcome *o) {
-    struct builder b;
-    struct record record;
+/* Weights of an initializer that are zero; *count: all. Copies them to `copy` unless that is NULL. */
+static size_t zeros_of(const struct graph *g, const char *name, size_t *count, float *copy) {
     struct err err = {0};
-    struct dataset *d = noise_dataset();
-    struct graph *g = layers_model(&b, kind);
     float *values;
-    if (int8_apply(technique_of(recipe), recipe, g, d, 2, &record, &err)) {
-        fail_msg("%s: %s", recipe, err.text);
-    }
-    if (!dataset_is_bound(d)) {
-        const struct tensor_spec spec = {
-            .name = "x", .dtype = DTYPE_FLOAT32, .rank = 4, .dims = {-1, 1, SIDE, SIDE}};
-        assert_int_equal(dataset_bind(d, &spec, 1, &err), RC_OK);
-    }
-    assert_true(record.storage_only);
-    assert_int_equal(record.changed.count, 1);
-    assert_string_equal(record.changed.entries[0].tensor, "w");
-    assert_true(record_says(&record.left_alone, "mix", "fewer than 512"));
-    assert_true(record_says(&record.notes, NULL, "a map of bits and the weights left"));
-    assert_int_equal(graph_tensor_floats(g, graph_constant(g, graph_find(g, "w")), &values, &o->count, &err),
+    size_t zeros = 0;
+    assert_int_equal(graph_tensor_floats(g, graph_constant(g, graph_find(g, name)), &values, count, &err),
                      RC_OK);
-    memcpy(o->weights, values, o->count * sizeof(float));
-    o->zeros = 0;
-    for (size_t i = 0; i < o->count; i++) {
-        o->zeros += values[i] == 0;
+    for (size_t i = 0; i < *count; i++) {
+        zeros += values[i] == 0;
+    }
+    if (copy) {
+        memcpy(copy, values, *count * sizeof(*values));
     }
     free(values);
-    float *after = layers_run(r, g, d, kind);
-    graph_free(g);
-    builder_free(&b);
-    g = layers_model(&b, kind);
-    float *before = layers_run(r, g, d, kind);
+    return zeros;
+}
+
+static void prune(struct onnxruntime *r, enum layer_kind kind, const char *recipe, struct outcome *o) {
+    struct layers_scene s;
+    layers_open(&s, kind);
+    float *before = layers_run(r, s.g, s.d, kind);
+    layers_apply(&s, technique_of(recipe), recipe, 2);
+    assert_true(s.record.storage_only);
+    assert_int_equal(s.record.changed.count, 1);
+    assert_string_equal(s.record.changed.entries[0].tensor, "w");
+    assert_true(record_says(&s.record.left_alone, "mix", "fewer than 512"));
+    assert_true(record_says(&s.record.notes, NULL, "a map of bits and the weights left"));
+    o->zeros = zeros_of(s.g, "w", &o->count, o->weights);
+    float *after = layers_run(r, s.g, s.d, kind);
     o->error = layers_error(before, after, layers_outputs(kind, IMAGES));
     free(before);
     free(after);
-    record_release(&record);
-    graph_free(g);
-    builder_free(&b);
-    dataset_free(d);
+    layers_close(&s);
 }
 
 static void knowing_the_inputs_pays_on_every_kind_of_layer(void **state) {
@@ -106,19 +99,17 @@ static void tiles_of_a_matmul_go_as_wholes(void **state) {
 }
 
 static void what_does_not_fit_the_pattern_is_left_alone_and_named(void **state) {
-    struct builder b;
-    struct record record;
+    struct layers_scene s;
     struct err err = {0};
     (void)state;
-    struct graph *g = layers_model(&b, LAYER_MATMUL);
+    layers_open(&s, LAYER_MATMUL);
+    record_release(&s.record);
     assert_int_equal(
-        int8_apply(prune_magnitude_compress, "prune:magnitude,block=16", g, NULL, 1, &record, &err),
+        int8_apply(prune_magnitude_compress, "prune:magnitude,block=16", s.g, NULL, 1, &s.record, &err),
         RC_UNSUPPORTED);
     assert_non_null(strstr(err.text, "prune:magnitude"));
-    assert_true(record_says(&record.left_alone, "w", "24 outputs by 64 inputs are no whole tiles of 16"));
-    record_release(&record);
-    graph_free(g);
-    builder_free(&b);
+    assert_true(record_says(&s.record.left_alone, "w", "24 outputs by 64 inputs are no whole tiles of 16"));
+    layers_close(&s);
 }
 
 static void the_head_stays_dense_with_a_pattern(void **state) {
@@ -132,89 +123,39 @@ static void the_head_stays_dense_with_a_pattern(void **state) {
                  {"prune:sparsegpt,head=dense,scope=tensor", true}};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct builder b;
-        struct record record;
-        struct err err = {0};
-        struct dataset *d = noise_dataset();
-        struct graph *g = layers_two_products(&b);
-        const struct tensor_spec spec = {
-            .name = "x", .dtype = DTYPE_FLOAT32, .rank = 4, .dims = {-1, 1, SIDE, SIDE}};
-        size_t zeros[2] = {0}, counts[2];
-        assert_int_equal(dataset_bind(d, &spec, 1, &err), RC_OK);
-        if (int8_apply(prune_sparsegpt_compress, cases[i].recipe, g, d, 2, &record, &err)) {
-            fail_msg("%s: %s", cases[i].recipe, err.text);
-        }
-        for (size_t k = 0; k < 2; k++) {
-            float *values;
-            const Onnx__TensorProto *t = graph_find(g, k ? "head" : "w")->initializer;
-            assert_int_equal(graph_tensor_floats(g, t, &values, &counts[k], &err), RC_OK);
-            for (size_t j = 0; j < counts[k]; j++) {
-                zeros[k] += values[j] == 0;
-            }
-            free(values);
-        }
+        struct layers_scene s;
+        size_t count, head_count;
+        layers_open_graph(&s, layers_two_products(&s.b));
+        layers_apply(&s, prune_sparsegpt_compress, cases[i].recipe, 2);
+        size_t zeros = zeros_of(s.g, "w", &count, NULL), head = zeros_of(s.g, "head", &head_count, NULL);
         if (cases[i].dense) {
-            assert_int_equal(zeros[1], 0);
-            assert_true(zeros[0] <= counts[0] / 2 && zeros[0] >= counts[0] * 49 / 100);
-            assert_true(record_says(&record.changed, "head", "stays dense"));
+            assert_int_equal(head, 0);
+            assert_true(zeros <= count / 2 && zeros >= count * 49 / 100);
+            assert_true(record_says(&s.record.changed, "head", "stays dense"));
         } else {
-            assert_true(zeros[1] > 0);
+            assert_true(head > 0);
         }
-        record_release(&record);
-        graph_free(g);
-        builder_free(&b);
-        dataset_free(d);
+        layers_close(&s);
     }
 }
 
 static void without_examples_it_is_refused(void **state) {
-    static const char *const recipes[] = {"prune:wanda", "prune:sparsegpt"};
     (void)state;
-    for (size_t r = 0; r < 2; r++) {
-        struct builder b;
-        struct record record;
-        struct err err = {0};
-        struct graph *g = layers_model(&b, LAYER_CONV);
-        assert_int_equal(int8_apply(technique_of(recipes[r]), recipes[r], g, NULL, 1, &record, &err),
-                         RC_INPUT);
-        assert_non_null(strstr(err.text, "calibrat"));
-        record_release(&record);
-        graph_free(g);
-        builder_free(&b);
-    }
+    layers_need_examples(prune_wanda_compress, "prune:wanda");
+    layers_need_examples(prune_sparsegpt_compress, "prune:sparsegpt");
 }
 
 static void the_bytes_do_not_depend_on_the_threads(void **state) {
-    static const char *const recipes[] = {"prune:wanda", "prune:sparsegpt", "prune:magnitude,scope=model"};
     (void)state;
-    for (size_t r = 0; r < 3; r++) {
-        char *data[2];
-        size_t size[2];
-        for (uint32_t i = 0; i < 2; i++) {
-            struct builder b;
-            struct record record;
-            struct err err = {0};
-            struct dataset *d = noise_dataset();
-            struct graph *g = layers_model(&b, LAYER_CONV);
-            assert_int_equal(int8_apply(technique_of(recipes[r]), recipes[r], g, d, i ? 3 : 1, &record, &err),
-                             RC_OK);
-            assert_int_equal(graph_pack(g, &data[i], &size[i], &err), RC_OK);
-            record_release(&record);
-            graph_free(g);
-            builder_free(&b);
-            dataset_free(d);
-        }
-        assert_int_equal(size[0], size[1]);
-        assert_memory_equal(data[0], data[1], size[0]);
-        free(data[0]);
-        free(data[1]);
-    }
+    layers_same_bytes(prune_wanda_compress, "prune:wanda");
+    layers_same_bytes(prune_sparsegpt_compress, "prune:sparsegpt");
+    layers_same_bytes(prune_magnitude_compress, "prune:magnitude,scope=model");
 }
 
 /* Two layers, the second with much smaller weights: one threshold takes it first. */
 static void one_threshold_for_the_model_takes_the_smallest_of_all(void **state) {
     const int64_t in[] = {2, 32}, square[] = {32, 32};
-    float large[32 * 32], small[32 * 32], *values;
+    float large[32 * 32], small[32 * 32];
     struct builder b;
     struct record record;
     struct err err = {0};
@@ -233,29 +174,13 @@ static void one_threshold_for_the_model_takes_the_smallest_of_all(void **state) 
     assert_int_equal(int8_apply(prune_magnitude_compress, "prune:magnitude,ratio=0.4,scope=model", g, NULL, 1,
                                 &record, &err),
                      RC_OK);
-    static const char *const names[] = {"large", "small"};
-    for (size_t k = 0; k < 2; k++) {
-        assert_int_equal(
-            graph_tensor_floats(g, graph_constant(g, graph_find(g, names[k])), &values, &count, &err), RC_OK);
-        for (size_t i = 0; i < count; i++) {
-            zeros[k] += values[i] == 0;
-        }
-        free(values);
-    }
+    zeros[0] = zeros_of(g, "large", &count, NULL);
+    zeros[1] = zeros_of(g, "small", &count, NULL);
     assert_int_equal(zeros[0] + zeros[1], 819);
     assert_true(zeros[1] > 800);
     record_release(&record);
     graph_free(g);
     builder_free(&b);
-}
-
-static int start(void **state) {
-    return onnxruntime_new(NULL, (struct onnxruntime **)state, NULL) != RC_OK;
-}
-
-static int stop(void **state) {
-    onnxruntime_free(*state);
-    return 0;
 }
 
 int main(void) {
@@ -269,5 +194,5 @@ int main(void) {
         cmocka_unit_test(the_bytes_do_not_depend_on_the_threads),
         cmocka_unit_test(one_threshold_for_the_model_takes_the_smallest_of_all),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, layers_start, layers_stop);
 }
