@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compressors/onnx/vector.h"
+#include "compressors/onnx/round_loops.h"
 #include "core/base/checked.h"
 
 enum { QMAX = 127 };
@@ -19,32 +19,10 @@ enum rc int8_weights_view(const int64_t *dims, size_t rank, size_t axis, struct 
     return RC_OK;
 }
 
-static inline uint32_t magnitude(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof(bits));
-    return bits & 0x7fffffff;
-}
-
 /* Largest absolute value; infinity when one is NaN or infinite. */
 VECTOR_LOOPS static float largest(const float *w, size_t n) {
-    uint32_t most[VECTOR_LANES] = {0}; /* magnitudes as integers: they order alike, NaN above all */
-    size_t i = 0;
-    for (; i + VECTOR_LANES <= n; i += VECTOR_LANES) {
-        for (size_t k = 0; k < VECTOR_LANES; k++) {
-            uint32_t m = magnitude(w[i + k]);
-            most[k] = m > most[k] ? m : most[k];
-        }
-    }
-    for (; i < n; i++) {
-        uint32_t m = magnitude(w[i]);
-        most[0] = m > most[0] ? m : most[0];
-    }
-    for (size_t k = 1; k < VECTOR_LANES; k++) {
-        most[0] = most[k] > most[0] ? most[k] : most[0];
-    }
-    float m;
-    memcpy(&m, most, sizeof(m));
-    return isfinite(m) ? m : INFINITY;
+    int32_t most = vector_largest(w, n);
+    return most < FLOAT_INFINITY ? vector_float(most) : INFINITY;
 }
 
 /* With one value a channel and row (inner = 1) the rows are walked, so that memory is read in order. */
@@ -100,26 +78,13 @@ void int8_weights_fill_scales(float *scales, size_t channels) {
     }
 }
 
-/* `most` is QMAX, handed in: of a constant the compiler makes jumps instead of vector code. */
-static inline int8_t nearest(float x, float most) {
-    x = x < -most ? -most : x;
-    x = x > most ? most : x;
-    /* Adding 1.5 * 2^23 leaves the integer nearest (ties to even) in the low bits: rintf as vector code. */
-    float shifted = x + 12582912.0F;
-    return (int8_t)(int32_t)(shifted - 12582912.0F);
-}
-
 VECTOR_LOOPS static void quantize_by_column(const float *w, const float *scales, size_t n, float most,
                                             int8_t *q) {
-    for (size_t i = 0; i < n; i++) {
-        q[i] = nearest(w[i] / scales[i], most);
-    }
+    round_int8_columns(w, scales, n, most, q);
 }
 
 VECTOR_LOOPS static void quantize_run(const float *w, float scale, size_t n, float most, int8_t *q) {
-    for (size_t i = 0; i < n; i++) {
-        q[i] = nearest(w[i] / scale, most);
-    }
+    round_int8_run(w, scale, n, most, q);
 }
 
 void int8_weights_quantize(const float *w, struct int8_view view, const float *scales, int8_t *q) {

@@ -11,14 +11,6 @@ enum {
     PRUNE_FOURS = 32               /* groups of four that are chosen at once */
 };
 
-VECTOR_BODY int32_t prune_largest(const float *x, size_t n) {
-    int32_t most = 0;
-    for (size_t i = 0; i < n; i++) {
-        most = vector_larger(most, vector_magnitude(x[i]));
-    }
-    return most;
-}
-
 /* The upper half of each magnitude. */
 VECTOR_BODY void prune_keys(const float *restrict x, size_t n, int16_t *restrict keys) {
     for (size_t i = 0; i < n; i++) {

@@ -23,7 +23,7 @@ enum {
 /* --- the loops --- */
 
 VECTOR_LOOPS static int32_t largest(const float *x, size_t n) {
-    return prune_largest(x, n);
+    return vector_largest(x, n);
 }
 
 VECTOR_LOOPS static void make_keys(const float *x, size_t n, int16_t *keys) {

@@ -142,11 +142,35 @@ VECTOR_BODY void round_cover_symmetric(float low, float high, float top, float *
     *zero = (uint8_t)(int32_t)middle;
 }
 
+/* The integer nearest to x, within -most .. most. That is handed in: of a constant the compiler makes jumps
+ * instead of vector code. */
+VECTOR_BODY int8_t round_int8(float x, float most) {
+    x = x < -most ? -most : x;
+    return (int8_t)(int32_t)round_even(x > most ? most : x);
+}
+
+/* n weights with one scale. */
+VECTOR_BODY void round_int8_run(const float *restrict w, float scale, size_t n, float most,
+                                int8_t *restrict q) {
+    for (size_t i = 0; i < n; i++) {
+        q[i] = round_int8(w[i] / scale, most);
+    }
+}
+
+/* n weights with a scale each. */
+VECTOR_BODY void round_int8_columns(const float *restrict w, const float *restrict scales, size_t n,
+                                    float most, int8_t *restrict q) {
+    for (size_t i = 0; i < n; i++) {
+        q[i] = round_int8(w[i] / scales[i], most);
+    }
+}
+
 /* The 16-bit float nearest to x, ties to even; too large becomes infinity. The three cases of
  * dtype_half_of_float, all computed and one chosen. */
 VECTOR_BODY uint16_t round_half(float x) {
     int32_t bits = vector_bits(x), size = bits & INT32_MAX, sign = bits >> 16 & 0x8000;
-    int32_t normal = ((size + 0xfff + (size >> 13 & 1)) >> 13) - (112 << 10);
+    uint32_t rounded = (uint32_t)size + 0xfff + (uint32_t)(size >> 13 & 1);
+    int32_t normal = (int32_t)(rounded >> 13) - (112 << 10);
     int32_t small = vector_bits(vector_float(size) + 0.5F) - vector_bits(0.5F); /* below 2^-14 */
     int32_t half = round_either(size < 0x38800000, small, normal);
     half = round_either(size >= 0x477ff000, 0x7c00, half); /* 65,520 and more */

@@ -56,3 +56,12 @@ VECTOR_BODY int32_t vector_larger(int32_t a, int32_t b) {
 VECTOR_BODY int32_t vector_magnitude(float x) {
     return vector_bits(x) & INT32_MAX;
 }
+
+/* The largest magnitude of n, as bits: FLOAT_INFINITY or more when one is not finite. */
+VECTOR_BODY int32_t vector_largest(const float *x, size_t n) {
+    int32_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        most = vector_larger(most, vector_magnitude(x[i]));
+    }
+    return most;
+}

@@ -31,7 +31,10 @@ BOTH(void, pack, (const uint8_t *codes, size_t pairs, uint8_t *out), round_pack_
 BOTH(void, halves, (const float *x, size_t n, uint16_t *out), round_halves(x, n, out))
 BOTH(size_t, finite, (const float *x, size_t n, uint16_t *out), round_halves_finite(x, n, out))
 
-BOTH(int32_t, largest, (const float *x, size_t n), prune_largest(x, n))
+BOTH(void, int8, (const float *w, float scale, size_t n, int8_t *q), round_int8_run(w, scale, n, 127, q))
+BOTH(void, int8_columns, (const float *w, const float *scales, size_t n, int8_t *q),
+     round_int8_columns(w, scales, n, 127, q))
+BOTH(int32_t, largest, (const float *x, size_t n), vector_largest(x, n))
 BOTH(void, keys, (const float *x, size_t n, int16_t *out), prune_keys(x, n, out))
 BOTH(size_t, count, (const int16_t *keys, size_t n, int16_t bound), prune_count(keys, n, bound))
 BOTH(size_t, lows, (const float *x, const int16_t *keys, size_t n, int16_t key, int16_t *out),
@@ -116,9 +119,35 @@ static void check_groups(const float *w, size_t n) {
     assert_memory_equal(packed[0], packed[1], (n + 1) / 2);
 }
 
-static void groups_round_to_the_same_codes(void **state) {
+/* What is not finite is refused before. */
+static void check_int8(const float *w, size_t n) {
+    static float scales[LARGEST];
+    int8_t q[2][LARGEST];
+    float most = vector_float(wide_largest(w, n)), scale = most > 0 ? most / 127 : 1;
+    if (!isfinite(most) || !(scale >= FLT_MIN)) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        scales[i] = scale * (float)(1 + i % 3);
+    }
+    wide_int8(w, scale, n, q[0]);
+    plain_int8(w, scale, n, q[1]);
+    assert_memory_equal(q[0], q[1], n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(q[0][i], (int)fminf(fmaxf(rintf(w[i] / scale), -127), 127));
+    }
+    wide_int8_columns(w, scales, n, q[0]);
+    plain_int8_columns(w, scales, n, q[1]);
+    assert_memory_equal(q[0], q[1], n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(q[0][i], (int)fminf(fmaxf(rintf(w[i] / scales[i]), -127), 127));
+    }
+}
+
+static void rounding_gives_the_same_codes(void **state) {
     (void)state;
     at_every_size(check_groups, FILL_ANY);
+    at_every_size(check_int8, FILL_ANY);
 }
 
 /* --- choosing --- */
@@ -281,7 +310,7 @@ static void what_is_finite_stays_finite(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(groups_round_to_the_same_codes),    cmocka_unit_test(choosing_finds_the_same),
+        cmocka_unit_test(rounding_gives_the_same_codes),     cmocka_unit_test(choosing_finds_the_same),
         cmocka_unit_test(halves_are_those_of_the_reference), cmocka_unit_test(halves_round_to_even),
         cmocka_unit_test(what_is_finite_stays_finite),
     };
