@@ -8,6 +8,8 @@ enum {
     PRUNE_KEYS = 2 * VECTOR_LANES, /* in short_lanes */
     PRUNE_TURNS = INT16_MAX,       /* that a counter of 16 bits can count */
     PRUNE_GATHER = 4096,           /* scores at most for prune_gather */
+    PRUNE_PART = 128,              /* scores that are made between two requests for memory */
+    PRUNE_AHEAD = 8192,            /* weights that are fetched while others are scored */
     PRUNE_FOURS = 32               /* groups of four that are chosen at once */
 };
 
@@ -16,6 +18,15 @@ VECTOR_BODY void prune_keys(const float *restrict x, size_t n, int16_t *restrict
     for (size_t i = 0; i < n; i++) {
         keys[i] = (int16_t)(vector_magnitude(x[i]) >> 16);
     }
+}
+
+/* The largest of n keys, which are not negative. */
+VECTOR_BODY int16_t prune_top(const int16_t *keys, size_t n) {
+    int16_t top = 0;
+    for (size_t i = 0; i < n; i++) {
+        top = keys[i] > top ? keys[i] : top;
+    }
+    return top;
 }
 
 VECTOR_BODY size_t prune_sum(const short_lanes *counts) {
@@ -169,11 +180,18 @@ VECTOR_BODY void prune_apply(float *restrict w, const uint8_t *restrict keep, si
     }
 }
 
-/* Scores of a row: magnitudes times the size of their inputs. */
+/* Scores of a row: magnitudes times the size of their inputs. Weights further on are fetched meanwhile: other
+ * work follows, during which a memory that is not asked would rest. */
 VECTOR_BODY void prune_score(const float *restrict w, const double *restrict sizes, size_t n,
                              float *restrict scores) {
-    for (size_t i = 0; i < n; i++) {
-        scores[i] = (float)((double)vector_float(vector_magnitude(w[i])) * sizes[i]);
+    for (size_t first = 0; first < n; first += PRUNE_PART) {
+        size_t end = n - first < PRUNE_PART ? n : first + PRUNE_PART;
+        for (size_t i = first; i < end; i += PRUNE_KEYS) {
+            VECTOR_PREFETCH(w + i, PRUNE_AHEAD);
+        }
+        for (size_t i = first; i < end; i++) {
+            scores[i] = (float)((double)vector_float(vector_magnitude(w[i])) * sizes[i]);
+        }
     }
 }
 

@@ -30,6 +30,10 @@ VECTOR_LOOPS static void make_keys(const float *x, size_t n, int16_t *keys) {
     prune_keys(x, n, keys);
 }
 
+VECTOR_LOOPS static int16_t largest_key(const int16_t *keys, size_t n) {
+    return prune_top(keys, n);
+}
+
 VECTOR_LOOPS static size_t count_below(const int16_t *keys, size_t n, int16_t bound) {
     return prune_count(keys, n, bound);
 }
@@ -122,22 +126,22 @@ static struct prune_cut cut_by_keys(const struct prune_span *spans, size_t span_
 
 static enum rc search(const struct prune_span *spans, size_t span_count, size_t total, size_t k,
                       struct prune_cut *ret, struct err *err) {
-    int16_t *keys = calloc(total + 1, sizeof(*keys));
-    int32_t most = 0;
+    int16_t *keys = malloc((total + 1) * sizeof(*keys)), top;
     size_t at = 0;
     if (!keys) {
         return err_memory(err);
     }
+    keys[0] = 0;
     for (size_t s = 0; s < span_count; at += spans[s].count, s++) {
-        most = vector_larger(most, largest(spans[s].scores, spans[s].count));
         make_keys(spans[s].scores, spans[s].count, keys + at);
     }
+    top = largest_key(keys, total);
     *ret = (struct prune_cut){0, 0};
-    if (most < FLOAT_INFINITY && k > 0) {
-        *ret = cut_by_keys(spans, span_count, keys, total, most >> 16, k);
+    if (top < FLOAT_INFINITY >> 16 && k > 0) {
+        *ret = cut_by_keys(spans, span_count, keys, total, top, k);
     }
     free(keys);
-    return most < FLOAT_INFINITY ? RC_OK : err_set(err, RC_INPUT, "not finite");
+    return top < FLOAT_INFINITY >> 16 ? RC_OK : err_set(err, RC_INPUT, "not finite");
 }
 
 /* --- by a sample --- */

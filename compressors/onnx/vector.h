@@ -19,10 +19,11 @@
 #define VECTOR_BODY static inline
 #endif
 
-/* Asks for the cache line `ahead` elements on, wherever that is: nothing happens where there is no memory. */
+/* Asks for the cache line `ahead` elements on to come to the second cache, wherever that is: nothing happens
+ * where there is no memory. */
 #if defined(__GNUC__)
 #define VECTOR_PREFETCH(from, ahead)                                                                         \
-    __builtin_prefetch((const void *)((uintptr_t)(from) + (ahead) * sizeof(*(from))))
+    __builtin_prefetch((const void *)((uintptr_t)(from) + (ahead) * sizeof(*(from))), 0, 2)
 #else
 #define VECTOR_PREFETCH(from, ahead) ((void)0)
 #endif

@@ -10,8 +10,8 @@
  * data is in memory. The second table has the inner loops by themselves, on an array that no cache holds:
  * those that are bound by memory are to be compared with the copy, which is timed in turns with each. Pruning
  * works in place. prune:magnitude reads the weights once to find the threshold and once to cut. prune:wanda
- * reads and writes them once, but looks at each score a dozen times in between to find the threshold of its
- * row: it is bound by that, in the cache, more than by memory.
+ * reads and writes them once, but in between it looks at each score a dozen times to find the threshold of
+ * its row, or compares it with three others: that is done in the cache and takes longer than the memory does.
  *
  * The third table has loops that are bound by computing: SparseGPT corrects all columns to the right of each
  * (columns / 2 multiplications a weight, after the inverse of the moments), and a singular value

@@ -36,6 +36,7 @@ BOTH(void, int8_columns, (const float *w, const float *scales, size_t n, int8_t 
      round_int8_columns(w, scales, n, 127, q))
 BOTH(int32_t, largest, (const float *x, size_t n), vector_largest(x, n))
 BOTH(void, keys, (const float *x, size_t n, int16_t *out), prune_keys(x, n, out))
+BOTH(int16_t, top, (const int16_t *keys, size_t n), prune_top(keys, n))
 BOTH(size_t, count, (const int16_t *keys, size_t n, int16_t bound), prune_count(keys, n, bound))
 BOTH(size_t, lows, (const float *x, const int16_t *keys, size_t n, int16_t key, int16_t *out),
      prune_lows(x, keys, n, key, out, 0))
@@ -164,6 +165,8 @@ static void check_keys(const float *w, size_t n) {
         below += keys[0][i] < middle;
         same += keys[0][i] == middle;
     }
+    assert_int_equal(wide_top(keys[0], n), vector_largest(w, n) >> 16);
+    assert_int_equal(plain_top(keys[0], n), vector_largest(w, n) >> 16);
     assert_int_equal(wide_count(keys[0], n, middle), below);
     assert_int_equal(plain_count(keys[0], n, middle), below);
     assert_int_equal(wide_lows(w, keys[0], n, middle, lows[0]), same);
