@@ -13,7 +13,7 @@ before(async () => {
   service = await Service.start({ folder });
   const text = writeText(folder, 'some.txt', 96 * 1024);
   const run = await service.pare(['submit', languageModel, '--data', text, '--calibration', languageText, '--floor', 'ppl_ratio<=1.5', '--threads', '1',
-    '--recipe', 'original', '--recipe', 'Q8_0', '--recipe', 'Q4_K_M', '--evaluate', 'all', '--output', 'json']);
+    '--recipe', 'original', '--recipe', 'Q8_0', '--recipe', 'Q4_K_M', '--recipe', 'IQ2_XS:output=Q8_0,embed=Q8_0', '--evaluate', 'all', '--output', 'json']);
   if (/has no libllama/.test(run.stderr)) {
     skip = 'this build has no libllama';
     return;
@@ -37,6 +37,12 @@ test('every level has its perplexity, and less precise weights do not have a low
   assert.ok(Math.abs(q8.accuracy.value / original.accuracy.value - 1) < 0.01, 'Q8_0 is nearly the original');
   assert.ok(q4.accuracy.value > q8.accuracy.value * 1.01, 'Q4_K_M without an importance matrix loses more');
   assert.ok(q4.size_bytes < q8.size_bytes && q8.size_bytes < original.size_bytes);
+});
+
+test('a level that needs an importance matrix takes it from the calibration text, and keeps the types asked for', (t) => {
+  if (skip) return t.skip(skip);
+  const [iq2, q4] = ['IQ2_XS:embed=Q8_0,output=Q8_0', 'Q4_K_M'].map(byRecipe);
+  assert.ok(iq2.size_bytes < q4.size_bytes && iq2.accuracy.value > q4.accuracy.value, JSON.stringify(iq2));
 });
 
 test('a wide floor is met by a paired bootstrap, a narrow one leaves Q4_K_M out', async (t) => {
