@@ -195,29 +195,46 @@ VECTOR_BODY void prune_score(const float *restrict w, const double *restrict siz
     }
 }
 
-/* Of every four scores the `kept` of largest magnitude stay; of equal ones the last; NaN is least. Each is
- * compared with the three others: it stays when it wins at least 4 - kept times. */
+/* Of every four scores the `kept` of largest magnitude stay: 1, else 0. Of equal ones the last; NaN is least.
+ * Each is compared with the three others: it stays when it wins at least 4 - kept times. */
+VECTOR_BODY void prune_stays(const float *restrict scores, size_t fours, int32_t kept,
+                             int32_t *restrict stays) {
+    for (size_t g = 0; g < fours; g++) {
+        int32_t m[4];
+        for (size_t k = 0; k < 4; k++) {
+            int32_t bits = vector_magnitude(scores[4 * g + k]);
+            m[k] = bits > FLOAT_INFINITY ? -1 : bits;
+        }
+        int32_t ab = m[0] > m[1], ac = m[0] > m[2], ad = m[0] > m[3];
+        int32_t bc = m[1] > m[2], bd = m[1] > m[3], cd = m[2] > m[3];
+        stays[4 * g] = ab + ac + ad >= 4 - kept;
+        stays[4 * g + 1] = 1 - ab + bc + bd >= 4 - kept;
+        stays[4 * g + 2] = 2 - ac - bc + cd >= 4 - kept;
+        stays[4 * g + 3] = 3 - ad - bd - cd >= 4 - kept;
+    }
+}
+
 VECTOR_BODY void prune_fours(const float *restrict scores, size_t fours, int32_t kept,
                              uint8_t *restrict keep) {
     int32_t stays[4 * PRUNE_FOURS];
     for (size_t first = 0; first < fours; first += PRUNE_FOURS) {
         size_t n = fours - first < PRUNE_FOURS ? fours - first : PRUNE_FOURS;
-        const float *s = scores + 4 * first;
-        for (size_t g = 0; g < n; g++) {
-            int32_t m[4];
-            for (size_t k = 0; k < 4; k++) {
-                int32_t bits = vector_magnitude(s[4 * g + k]);
-                m[k] = bits > FLOAT_INFINITY ? -1 : bits;
-            }
-            int32_t ab = m[0] > m[1], ac = m[0] > m[2], ad = m[0] > m[3];
-            int32_t bc = m[1] > m[2], bd = m[1] > m[3], cd = m[2] > m[3];
-            stays[4 * g] = ab + ac + ad >= 4 - kept;
-            stays[4 * g + 1] = 1 - ab + bc + bd >= 4 - kept;
-            stays[4 * g + 2] = 2 - ac - bc + cd >= 4 - kept;
-            stays[4 * g + 3] = 3 - ad - bd - cd >= 4 - kept;
-        }
+        prune_stays(scores + 4 * first, n, kept, stays);
         for (size_t i = 0; i < 4 * n; i++) {
             keep[4 * first + i] = (uint8_t)stays[i];
+        }
+    }
+}
+
+/* What does not stay becomes zero. */
+VECTOR_BODY void prune_clear_fours(const float *restrict scores, size_t fours, int32_t kept,
+                                   float *restrict w) {
+    int32_t stays[4 * PRUNE_FOURS];
+    for (size_t first = 0; first < fours; first += PRUNE_FOURS) {
+        size_t n = fours - first < PRUNE_FOURS ? fours - first : PRUNE_FOURS;
+        prune_stays(scores + 4 * first, n, kept, stays);
+        for (size_t i = 0; i < 4 * n; i++) {
+            w[4 * first + i] = vector_float(vector_bits(w[4 * first + i]) & -stays[i]);
         }
     }
 }

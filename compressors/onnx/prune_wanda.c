@@ -18,6 +18,10 @@ VECTOR_LOOPS static void apply(float *w, const uint8_t *keep, size_t n) {
     prune_apply(w, keep, n);
 }
 
+VECTOR_LOOPS static void clear_fours(const float *scores, size_t fours, int32_t kept, float *w) {
+    prune_clear_fours(scores, fours, kept, w);
+}
+
 /* The norms relative to the largest, so that no score overflows. Owned by the caller; NULL: no memory. */
 static double *relative(const double *norms, size_t columns) {
     double *sizes = malloc((columns + 1) * sizeof(*sizes)), most = 0;
@@ -48,6 +52,13 @@ static enum rc prune_rows(float *w, size_t rows, size_t columns, const double *s
                           const struct prune_pattern *p, float *scores, uint8_t *keep, struct err *err) {
     for (size_t r = 0; r < rows; r++) {
         score(w + r * columns, sizes, columns, scores + r * columns);
+    }
+    if (p->shape == PRUNE_N_OF_M && p->m == 4) { /* the common one: no marks */
+        enum rc finite = prune_check_finite(scores, rows * columns, err);
+        if (finite == RC_OK) {
+            clear_fours(scores, rows * columns / 4, (int32_t)p->n, w);
+        }
+        return finite;
     }
     enum rc rc = prune_pattern_mask(p, scores, rows, columns, keep, err);
     if (rc == RC_OK) {

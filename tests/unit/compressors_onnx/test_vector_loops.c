@@ -49,6 +49,8 @@ BOTH(void, apply, (float *w, const uint8_t *keep, size_t n), prune_apply(w, keep
 BOTH(void, score, (const float *w, const double *norms, size_t n, float *out), prune_score(w, norms, n, out))
 BOTH(void, fours, (const float *x, size_t n, uint8_t *keep), prune_fours(x, n, 2, keep))
 
+BOTH(void, clear_fours, (const float *x, size_t n, float *w), prune_clear_fours(x, n, 2, w))
+
 static void cover_row(const float *low, const float *high, size_t n, float *scales, uint8_t *zeros) {
     for (size_t g = 0; g < n; g++) {
         round_cover(low[g], high[g], 15, &scales[g], &zeros[g]);
@@ -242,6 +244,7 @@ static void check_scores(const float *w, size_t n) {
 /* In pairs of a score and its place, the larger first: the definition. */
 static void check_fours(const float *w, size_t n) {
     uint8_t keep[2][LARGEST];
+    float cleared[3][LARGEST];
     wide_fours(w, n / 4, keep[0]);
     plain_fours(w, n / 4, keep[1]);
     assert_memory_equal(keep[0], keep[1], n / 4 * 4);
@@ -253,6 +256,14 @@ static void check_fours(const float *w, size_t n) {
         }
         assert_int_equal(keep[0][i], beaten < 2);
     }
+    memcpy(cleared[0], w, n * sizeof(float));
+    memcpy(cleared[1], w, n * sizeof(float));
+    memcpy(cleared[2], w, n * sizeof(float));
+    wide_clear_fours(w, n / 4, cleared[0]);
+    plain_clear_fours(w, n / 4, cleared[1]);
+    plain_apply(cleared[2], keep[0], n / 4 * 4);
+    assert_memory_equal(cleared[0], cleared[2], n * sizeof(float));
+    assert_memory_equal(cleared[1], cleared[2], n * sizeof(float));
 }
 
 static void choosing_finds_the_same(void **state) {
