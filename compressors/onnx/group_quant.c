@@ -66,7 +66,7 @@ static void range_of(const float *w, size_t n, float *low, float *high) {
 }
 
 void group_choose_range(const float *w, size_t n, const struct group_format *f, float *scale, uint8_t *zero) {
-    float low, high;
+    float low = 0, high = 0;
     range_of(w, n, &low, &high);
     cover(low, high, f, scale, zero);
 }
@@ -88,7 +88,7 @@ static float error_of(const float *w, const float *importance, size_t n, float s
 
 void group_choose_least(const float *w, const float *importance, size_t n, const struct group_format *f,
                         float *scale, uint8_t *zero) {
-    float low, high, top = top_code(f->bits), least = INFINITY;
+    float low = 0, high = 0, top = top_code(f->bits), least = INFINITY;
     range_of(w, n, &low, &high);
     cover(low, high, f, scale, zero);
     for (int i = 0; i < SHRINK_STEPS; i++) {
@@ -151,7 +151,7 @@ VECTOR_LOOPS static void cover_all(const float *low, const float *high, size_t n
 static bool round_row(const float *w, const struct group_quant *q, float *scales, uint8_t *zeros,
                       uint8_t *codes) {
     const struct group_format *f = &q->format;
-    float low[ROUND_GROUPS_MAX], high[ROUND_GROUPS_MAX];
+    float low[ROUND_GROUPS_MAX] = {0}, high[ROUND_GROUPS_MAX] = {0};
     for (size_t g = 0; g < q->groups; g += ROUND_GROUPS_MAX) {
         size_t first = g * f->group, left = q->columns - first;
         size_t groups = q->groups - g < ROUND_GROUPS_MAX ? q->groups - g : ROUND_GROUPS_MAX;

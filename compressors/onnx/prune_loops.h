@@ -6,11 +6,12 @@
 
 enum {
     PRUNE_KEYS = 2 * VECTOR_LANES, /* in short_lanes */
-    PRUNE_TURNS = INT16_MAX,       /* that a counter of 16 bits can count */
-    PRUNE_GATHER = 4096,           /* scores at most for prune_gather */
-    PRUNE_PART = 128,              /* scores that are made between two requests for memory */
-    PRUNE_AHEAD = 8192,            /* weights that are fetched while others are scored */
-    PRUNE_FOURS = 32               /* groups of four that are chosen at once */
+    PRUNE_PAIR = 2 * PRUNE_KEYS,
+    PRUNE_TURNS = INT16_MAX, /* that a counter of 16 bits can count */
+    PRUNE_GATHER = 4096,     /* scores at most for prune_gather */
+    PRUNE_PART = 128,        /* scores that are made between two requests for memory */
+    PRUNE_AHEAD = 8192,      /* weights that are fetched while others are scored */
+    PRUNE_FOURS = 32         /* groups of four that are chosen at once */
 };
 
 /* The upper half of each magnitude. */
@@ -43,9 +44,9 @@ VECTOR_BODY size_t prune_sum(const short_lanes *counts) {
 VECTOR_BODY size_t prune_count(const int16_t *keys, size_t n, int16_t bound) {
     const short_lanes limit = (short_lanes){0} + bound;
     size_t count = 0, i = 0;
-    while (i + 2 * PRUNE_KEYS <= n) {
+    while (i + PRUNE_PAIR <= n) {
         short_lanes a = {0}, b = {0};
-        for (size_t turn = 0; turn < PRUNE_TURNS && i + 2 * PRUNE_KEYS <= n; turn++, i += 2 * PRUNE_KEYS) {
+        for (size_t turn = 0; turn < PRUNE_TURNS && i + PRUNE_PAIR <= n; turn++, i += PRUNE_PAIR) {
             short_lanes x, y;
             memcpy(&x, keys + i, sizeof(x));
             memcpy(&y, keys + i + PRUNE_KEYS, sizeof(y));

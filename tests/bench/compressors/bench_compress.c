@@ -48,7 +48,8 @@ enum {
     ROWS = 4096,
     COLUMNS = 8192,
     TILE_ROWS = 16,
-    SIDE = 768
+    SIDE = 768,
+    SQUARE = SIDE * SIDE
 };
 
 static const double slow_seconds = 2; /* what takes longer is run once */
@@ -243,7 +244,7 @@ struct matrix {
 static void sparsegpt_loop(struct matrix *m) {
     const struct prune_pattern half = {.shape = PRUNE_ANYWHERE, .ratio = 0.5};
     struct err err;
-    memcpy(m->w, m->original, SIDE * SIDE * sizeof(*m->w));
+    memcpy(m->w, m->original, SQUARE * sizeof(*m->w));
     if (inverse_root(m->moments, SIDE, 0.01, m->root, &err) ||
         sparsegpt_prune(m->w, SIDE, SIDE, m->root, &half, &err)) {
         die("sparsegpt", &err);
@@ -278,16 +279,16 @@ static void *on_matrix_thread(void *arg) {
 
 /* Noise for weights; moments of inputs that depend on their neighbours. */
 static struct matrix matrix_make(void) {
-    enum { BYTES = SIDE * SIDE * sizeof(double) };
-    struct matrix m = {malloc(BYTES), malloc(BYTES), malloc(BYTES), malloc(BYTES)};
+    const size_t bytes = SQUARE * sizeof(double);
+    struct matrix m = {malloc(bytes), malloc(bytes), malloc(bytes), malloc(bytes)};
     uint32_t seed = 1;
     if (!m.original || !m.w || !m.moments || !m.root) {
         abort();
     }
-    for (size_t i = 0; i < SIDE * SIDE; i++) {
+    for (size_t i = 0; i < SQUARE; i++) {
         seed = seed * 1664525u + 1013904223u;
         m.original[i] = (double)(int32_t)seed / 2147483648.0;
-        m.moments[i] = pow(0.5, fabs((double)(i / SIDE) - (double)(i % SIDE)));
+        m.moments[i] = pow(0.5, abs((int)(i / SIDE) - (int)(i % SIDE)));
     }
     return m;
 }
@@ -330,7 +331,8 @@ static void bench_matrices(const char *only) {
         printf("%-28s", matrix_loops[i].name);
         for (int k = 0; k < 2; k++) {
             double seconds = time_matrices(matrix_loops[i].run, threads[k]);
-            printf("  %7.3f s %8.4f GB/s", seconds, threads[k] * SIDE * SIDE * sizeof(float) / seconds / 1e9);
+            printf("  %7.3f s %8.4f GB/s", seconds,
+                   (double)threads[k] * SQUARE * (double)sizeof(float) / seconds / 1e9);
         }
         printf("\n");
         fflush(stdout);

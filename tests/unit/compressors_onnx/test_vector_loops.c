@@ -114,7 +114,8 @@ static void check_groups(const float *w, size_t n) {
     plain_encode(w, n, scales, zeros, codes[1]);
     assert_memory_equal(codes[0], codes[1], n);
     for (size_t i = 0; i < n; i++) {
-        float code = round_code(w[i], round_inverse(scales[i / GROUP]), zeros[i / GROUP], 15);
+        size_t g = i / GROUP;
+        float code = round_code(w[i], round_inverse(scales[g]), zeros[g], 15);
         assert_int_equal(codes[0][i], (int)code);
     }
     wide_pack(codes[0], (n + 1) / 2, packed[0]);
@@ -156,7 +157,7 @@ static void rounding_gives_the_same_codes(void **state) {
 /* --- choosing --- */
 
 static void check_keys(const float *w, size_t n) {
-    int16_t keys[2][LARGEST], lows[2][LARGEST], middle;
+    int16_t keys[2][LARGEST] = {{0}}, lows[2][LARGEST], middle;
     wide_keys(w, n, keys[0]);
     plain_keys(w, n, keys[1]);
     assert_memory_equal(keys[0], keys[1], n * sizeof(int16_t));
