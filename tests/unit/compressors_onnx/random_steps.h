@@ -14,7 +14,7 @@ static inline bool random_convolve(struct random_graph *r, const struct random_v
                                    const struct random_conv *how) {
     int64_t dims[RANDOM_RANK] = {how->out, x->dims[1] / how->group, how->kernel, how->kernel};
     int64_t strides[] = {how->stride, how->stride};
-    int64_t pads[4];
+    int64_t pads[4] = {0};
     const size_t spatial = x->rank - 2;
     for (size_t i = 0; i < 2 * spatial; i++) {
         pads[i] = how->kernel / 2;
