@@ -130,6 +130,13 @@ void coupling_pin(struct coupling *c, const struct channel_axis *a, const struct
     }
 }
 
+void coupling_pin_number(struct coupling *c, const struct channel_axis *a, const struct graph_node *n,
+                         const char *why) {
+    if (c->use == CHANNEL_TO_REMOVE) {
+        coupling_pin(c, a, n, why);
+    }
+}
+
 void coupling_pin_operand(struct coupling *c, const struct operand *o, const struct graph_node *n,
                           const char *why) {
     for (size_t i = 0; i < o->rank; i++) {
@@ -498,9 +505,9 @@ static enum rc find(struct coupling *c, struct err *err) {
     return rc != RC_OK ? rc : find_refusals(c, err);
 }
 
-enum rc channel_groups_find(struct graph *g, const struct graph_shapes *shapes, struct channel_groups **ret,
-                            struct err *err) {
-    struct coupling c = {.g = g, .groups = calloc(1, sizeof(*c.groups))};
+enum rc channel_groups_find(struct graph *g, const struct graph_shapes *shapes, enum channel_use use,
+                            struct channel_groups **ret, struct err *err) {
+    struct coupling c = {.g = g, .groups = calloc(1, sizeof(*c.groups)), .use = use};
     if (!c.groups) {
         return err_memory(err);
     }

@@ -86,9 +86,14 @@ struct channel_groups {
     size_t refusal_count;
 };
 
-/* Finds what can be pruned in `g`, whose shapes are `shapes` (both borrowed; labels live in g). g must not be
- * edited before the groups are used. Owned by the caller. RC_TOO_LARGE over 2^28 atoms. */
-MUST_USE enum rc channel_groups_find(struct graph *g, const struct graph_shapes *shapes,
+/* What the groups are for. An operator that takes all channels alike (a normalisation, a mean, Softmax) pins
+ * their number, not their order. */
+enum channel_use { CHANNEL_TO_REMOVE, CHANNEL_TO_ORDER };
+
+/* Finds what can be pruned, or put into another order, in `g`, whose shapes are `shapes` (both borrowed;
+ * labels live in g). g must not be edited before the groups are used. Owned by the caller. RC_TOO_LARGE over
+ * 2^28 atoms. */
+MUST_USE enum rc channel_groups_find(struct graph *g, const struct graph_shapes *shapes, enum channel_use use,
                                      struct channel_groups **ret, struct err *err);
 void channel_groups_free(struct channel_groups *c); /* NULL is fine */
 

@@ -272,7 +272,7 @@ static void rule_layernorm(struct coupling *c, struct graph_node *n) {
     for (size_t i = 0; i < x.rank; i++) {
         coupling_link(c, &x.axes[i], &y.axes[i], n);
         if (i >= (size_t)axis) {
-            coupling_pin(c, &y.axes[i], n, why);
+            coupling_pin_number(c, &y.axes[i], n, why);
         }
     }
     for (size_t slot = 1; slot < n->proto->n_input; slot++) {
@@ -288,14 +288,18 @@ static void rule_layernorm(struct coupling *c, struct graph_node *n) {
 
 /* --- over an axis --- */
 
+typedef void pin_fn(struct coupling *c, const struct channel_axis *a, const struct graph_node *n,
+                    const char *why);
+
 static void rule_softmax(struct coupling *c, struct graph_node *n) {
     struct operand x = operand_in(c, n, 0), y = operand_out(c, n, 0);
+    pin_fn *pin = graph_is_op(n, "Hardmax") ? coupling_pin : coupling_pin_number; /* it marks the first */
     bool coerces = graph_opset(c->g) < 13; /* to two dimensions: all axes from `axis` on are one */
     int64_t axis = from_front(graph_attr_int(n, "axis", coerces ? 1 : -1), x.rank);
     for (size_t i = 0; i < x.rank && i < y.rank; i++) {
         coupling_link(c, &x.axes[i], &y.axes[i], n);
         if ((int64_t)i == axis || (coerces && (int64_t)i > axis)) {
-            coupling_pin(c, &x.axes[i], n, "compares the channels with each other: zero is not neutral");
+            pin(c, &x.axes[i], n, "compares the channels with each other: zero is not neutral");
         }
     }
 }
@@ -327,12 +331,12 @@ static bool reduced_axes(const struct coupling *c, const struct graph_node *n, s
     return fine;
 }
 
-static void link_kept(struct coupling *c, struct graph_node *n, const bool *reduced) {
+static void link_kept(struct coupling *c, struct graph_node *n, const bool *reduced, pin_fn *pin) {
     struct operand x = operand_in(c, n, 0), y = operand_out(c, n, 0);
     bool keep = graph_attr_int(n, "keepdims", 1) != 0;
     for (size_t i = 0, o = 0; i < x.rank; i++) {
         if (reduced[i]) {
-            coupling_pin(c, &x.axes[i], n, "puts the channels together: zero is not neutral");
+            pin(c, &x.axes[i], n, "puts the channels together: zero is not neutral");
             o += keep;
         } else if (o < y.rank) {
             coupling_link(c, &x.axes[i], &y.axes[o++], n);
@@ -349,7 +353,7 @@ static void rule_reduce(struct coupling *c, struct graph_node *n) {
         coupling_pin_node(c, n, "reduces axes that are not constant");
         return;
     }
-    link_kept(c, n, reduced);
+    link_kept(c, n, reduced, coupling_pin_number);
 }
 
 static void rule_arg(struct coupling *c, struct graph_node *n) {
@@ -361,7 +365,7 @@ static void rule_arg(struct coupling *c, struct graph_node *n) {
         return;
     }
     reduced[axis] = true;
-    link_kept(c, n, reduced);
+    link_kept(c, n, reduced, coupling_pin);
 }
 
 static void rule_lrn(struct coupling *c, struct graph_node *n) {

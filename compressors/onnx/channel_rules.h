@@ -40,6 +40,7 @@ struct coupling {
     uint32_t *choice_atoms;  /* an atom of the factor that was chosen */
     uint8_t *choice_factors; /* how many there are to choose from */
     size_t choice_count, choice_capacity;
+    enum channel_use use;
     bool failed; /* no memory */
 };
 
@@ -63,6 +64,9 @@ void coupling_link(struct coupling *c, const struct channel_axis *a, const struc
 /* `why`: a literal that goes on the sentence "node Softmax /x ...". */
 void coupling_pin(struct coupling *c, const struct channel_axis *a, const struct graph_node *n,
                   const char *why);
+/* The same for an operator that sums or compares over the whole axis: its order is of no account. */
+void coupling_pin_number(struct coupling *c, const struct channel_axis *a, const struct graph_node *n,
+                         const char *why);
 void coupling_pin_operand(struct coupling *c, const struct operand *o, const struct graph_node *n,
                           const char *why);
 /* Every axis of every input and output, and of the axes whose lengths the inputs tell. */

@@ -36,6 +36,7 @@ struct layer {
     bool whole; /* stays one matrix, outside of the budget, and is only fitted to its new inputs */
     long rank;
     size_t stage;
+    bool fitted;
     /* Of the stage that runs; NULL otherwise. */
     float *narrow, *wide; /* lowrank_emit.h; of a pivot: what is kept, and the rest */
     size_t *order;        /* [rows], NULL: as they are */
@@ -329,14 +330,16 @@ static enum rc factorise(struct layer *l, size_t group, double *target, const do
     return rc;
 }
 
-static enum rc fit_group(struct layer *l, size_t group, const struct paired_layer *m, struct err *err) {
+static enum rc fit_group(struct layer *l, size_t group, const struct paired_layer *m, const double *owed,
+                         struct err *err) {
     size_t each = l->rows.rows * l->rows.columns, square = l->rows.columns * l->rows.columns;
     float *values = l->rows.values + group * each;
     double *w = doubles_of(values, each);
     enum rc rc = w ? RC_OK : err_memory(err);
     rc = rc != RC_OK ? rc
                      : paired_moments_target(w, l->rows.rows, l->rows.columns, m->now + group * square,
-                                             m->cross + group * square, fit_damp, w, err);
+                                             m->cross + group * square, owed ? owed + group * each : NULL,
+                                             fit_damp, w, err);
     if (rc == RC_OK && l->rank != RANK_FULL) {
         rc = factorise(l, group, w, m->now + group * square, err);
     }
@@ -360,7 +363,7 @@ static enum rc fit_layer(void *user, size_t item, size_t thread, struct err *err
         rc = l->narrow && l->wide ? RC_OK : err_memory(err);
     }
     for (size_t g = 0; g < l->rows.groups && rc == RC_OK; g++) {
-        rc = fit_group(l, g, m, err);
+        rc = fit_group(l, g, m, paired_moments_owed(b->paired, item), err);
     }
     return rc == RC_OK ? rc : err_prefix(err, "weights \"%.160s\"", l->weights.value->name);
 }
@@ -399,17 +402,31 @@ static enum rc emit(struct lowrank *q, struct layer *l, struct err *err) {
                                                 (size_t)l->rank, l->narrow, l->wide, err);
 }
 
+/* Those whose nodes are still as they were. Returns how many. */
+static size_t not_fitted(const struct lowrank *q, const struct graph_node **pending) {
+    size_t count = 0;
+    for (size_t i = 0; i < q->count; i++) {
+        if (!q->layers[i].fitted) {
+            pending[count++] = q->layers[i].node;
+        }
+    }
+    return count;
+}
+
 static enum rc run_batch(struct lowrank *q, struct layer **layers, const struct graph_node *const *nodes,
                          size_t count, struct err *err) {
     struct paired_moments *paired = NULL;
+    const struct graph_node **pending = calloc(q->count, sizeof(struct graph_node *));
     double all = (double)q->count;
     size_t examples = 0;
-    enum rc rc = paired_moments_examples(q->job, nodes, count, &examples, err);
+    enum rc rc = pending ? paired_moments_examples(q->job, nodes, count, &examples, err) : err_memory(err);
     const struct paired_opts opts = {.observe = {.max_examples = examples,
                                                  .from = 0.5 + 0.5 * (double)q->done / all,
                                                  .to = 0.5 + 0.5 * (double)(q->done + count) / all,
                                                  .text = "fitting layers"},
-                                     .max_rows = MAX_ROWS};
+                                     .max_rows = MAX_ROWS,
+                                     .pending = pending,
+                                     .pending_count = pending ? not_fitted(q, pending) : 0};
     rc =
         rc != RC_OK ? rc : paired_moments_run(q->job, q->was, q->was_size, nodes, count, &opts, &paired, err);
     struct batch b = {.q = q, .layers = layers, .paired = paired};
@@ -417,6 +434,7 @@ static enum rc run_batch(struct lowrank *q, struct layer **layers, const struct 
     rc = rc != RC_OK ? rc : parallel_for(q->job->threads, count, fit_layer, &b, err);
     for (size_t i = 0; i < count; i++) {
         rc = rc != RC_OK ? rc : emit(q, layers[i], err);
+        layers[i]->fitted = true;
         free(layers[i]->narrow);
         free(layers[i]->wide);
         free(layers[i]->order);
@@ -424,6 +442,7 @@ static enum rc run_batch(struct lowrank *q, struct layer **layers, const struct 
         layers[i]->order = NULL;
     }
     paired_moments_free(paired);
+    free(pending);
     q->done += count;
     return rc;
 }

@@ -32,6 +32,11 @@ MUST_USE enum rc paired_moments_examples(const struct compress_job *job,
 struct paired_opts {
     struct observe_opts observe;
     size_t max_rows; /* as of moments_opts */
+    /* Layers of job->graph that are still to be changed, `nodes` among them; NULL: no residuals are looked
+     * at.
+     */
+    const struct graph_node *const *pending;
+    size_t pending_count;
 };
 
 /* Runs job->graph and, beside it, the packed model `was` on the calibration examples. `nodes` are layers of
@@ -44,9 +49,17 @@ MUST_USE enum rc paired_moments_run(const struct compress_job *job, const char *
 void paired_moments_free(struct paired_moments *m);                                     /* NULL is fine */
 const struct paired_layer *paired_moments_at(const struct paired_moments *m, size_t i); /* of nodes[i] */
 
+/* What nodes[i] owes to the value that its output is added to (residual_partner.h): the sum of (r - r') x'^T
+ * [groups, outputs, width], r that value in the original and r' as it is now. A layer that pays it brings the
+ * sum back to the original's, not only its own part (compare Lin et al. 2025, LoaQ). NULL where there is
+ * none.
+ */
+const double *paired_moments_owed(const struct paired_moments *m, size_t i);
+
 /* The weights that a layer w [rows, columns] should have on its new inputs: those whose outputs come closest
- * to what w made of the old ones, w cross (now + d I)^-1 with d = damp times the mean of now's diagonal, and
- * w itself where nothing changed. now, cross [columns, columns]. out may be w. RC_MEMORY; RC_INPUT for
- * moments that are not finite. */
+ * to what w made of the old ones plus what is owed, (w cross + owed) (now + d I)^-1 with d = damp times the
+ * mean of now's diagonal, and w itself where nothing changed. now, cross [columns, columns]; owed [rows,
+ * columns] or NULL. out may be w. RC_MEMORY; RC_INPUT for moments that are not finite. */
 MUST_USE enum rc paired_moments_target(const double *w, size_t rows, size_t columns, const double *now,
-                                       const double *cross, double damp, double *out, struct err *err);
+                                       const double *cross, const double *owed, double damp, double *out,
+                                       struct err *err);

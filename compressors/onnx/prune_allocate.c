@@ -56,7 +56,8 @@ static enum rc probe_group(const struct allocate *a, const struct weight_rows *r
         struct prune_pattern pattern = *a->pattern;
         pattern.ratio = prune_budget_ratios[i];
         memcpy(pruned, w, each * sizeof(*pruned));
-        rc = a->fn(a->step, &pattern, pruned, r->rows, r->columns, h, h, err);
+        const struct prune_matrix m = {pruned, r->rows, r->columns, h, h, NULL};
+        rc = a->fn(a->step, &pattern, &m, err);
         rc = rc != RC_OK ? rc : error_of(w, pruned, r->rows, r->columns, h, &p->curve.losses[i], err);
         if (rc == RC_OK && i == MIDDLE) {
             memcpy(p->changed + group * each, pruned, each * sizeof(*pruned));

@@ -50,7 +50,7 @@ static enum rc prepare(struct pruning *p, struct err *err) {
     rc = rc != RC_OK ? rc : graph_sort(g, err);
     rc = rc != RC_OK ? rc : graph_pack(g, &p->original, &p->original_size, err);
     rc = rc != RC_OK ? rc : graph_shapes_observe(g, p->job->calibration, &p->shapes, err);
-    return rc != RC_OK ? rc : channel_groups_find(g, p->shapes, &p->groups, err);
+    return rc != RC_OK ? rc : channel_groups_find(g, p->shapes, CHANNEL_TO_REMOVE, &p->groups, err);
 }
 
 /* Says what stays whole, and why. RC_UNSUPPORTED when that is everything. */

@@ -51,13 +51,19 @@ MUST_USE enum rc prune_layers_find(struct compress_job *job, const struct recipe
                                    struct prune_layers *ret, struct err *err);
 void prune_layers_release(struct prune_layers *l); /* zeroed is fine */
 
-/* Prunes one group of a layer: w [rows, columns]. h [columns, columns]: the second moments of its inputs,
- * columns in the same order. cross [columns, columns], with PRUNE_INPUTS_PAIRED: of its inputs in the
- * original model with those that it gets now (paired_moments.h). NULL where they were not asked for. May run
- * on any thread. */
-typedef enum rc prune_matrix_fn(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
-                                size_t rows, size_t columns, const double *h, const double *cross,
-                                struct err *err);
+/* One group of a layer: a row of w an output, columns in the same order everywhere. */
+struct prune_matrix {
+    float *w; /* [rows, columns] */
+    size_t rows, columns;
+    const double *h;     /* [columns, columns]: the second moments of its inputs; NULL: not asked for */
+    const double *cross; /* with PRUNE_INPUTS_PAIRED, [columns, columns]: of its inputs in the original model
+                            with those that it gets now (paired_moments.h) */
+    const double *owed;  /* [rows, columns] (paired_moments_owed), or NULL */
+};
+
+/* Prunes m->w. May run on any thread. */
+typedef enum rc prune_matrix_fn(const struct recipe_step *step, const struct prune_pattern *pattern,
+                                const struct prune_matrix *m, struct err *err);
 
 /* Prunes every layer by fn, on the job's threads, after running the calibration examples if inputs are
  * wanted: as many layers at once as memory allows, with PRUNE_INPUTS_PAIRED one stage (layer_stages.h) after

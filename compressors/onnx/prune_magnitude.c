@@ -22,20 +22,17 @@ enum rc prune_magnitude_values(float *values, size_t count, double ratio, size_t
     return rc;
 }
 
-static enum rc prune_matrix(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
-                            size_t rows, size_t columns, const double *h, const double *cross,
-                            struct err *err) {
-    size_t zeros;
+static enum rc prune_matrix(const struct recipe_step *step, const struct prune_pattern *pattern,
+                            const struct prune_matrix *m, struct err *err) {
+    size_t zeros, count = m->rows * m->columns;
     (void)step;
-    (void)cross;
-    (void)h;
     if (pattern->shape == PRUNE_ANYWHERE) {
-        return prune_magnitude_values(w, rows * columns, pattern->ratio, &zeros, err);
+        return prune_magnitude_values(m->w, count, pattern->ratio, &zeros, err);
     }
-    uint8_t *keep = malloc(rows * columns + 1);
-    enum rc rc = keep ? prune_pattern_mask(pattern, w, rows, columns, keep, err) : err_memory(err);
+    uint8_t *keep = malloc(count + 1);
+    enum rc rc = keep ? prune_pattern_mask(pattern, m->w, m->rows, m->columns, keep, err) : err_memory(err);
     if (rc == RC_OK) {
-        apply(w, keep, rows * columns);
+        apply(m->w, keep, count);
     }
     free(keep);
     return rc;

@@ -21,35 +21,54 @@ struct batch {
     const struct paired_moments *paired; /* NULL: none */
 };
 
+/* owed [groups, rows, columns as stored] of one group, columns in this order; free() it. NULL: no memory. */
+static double *owed_of(const struct weight_rows *r, const double *owed, size_t group) {
+    double *out = malloc(r->rows * r->columns * sizeof(*out));
+    owed += group * r->rows * r->columns;
+    for (size_t i = 0; out && i < r->rows * r->columns; i++) {
+        size_t stored = weight_rows_stored_column(r, WEIGHT_ROWS_CHANNELS_LAST, i % r->columns);
+        out[i] = owed[i / r->columns * r->columns + stored];
+    }
+    return out;
+}
+
+struct observed {
+    const double *products, *cross, *owed; /* of all groups, columns as stored; NULL: not asked for */
+};
+
 static enum rc prune_group(const struct batch *b, const struct prune_layer *l, size_t group,
-                           const double *products, const double *cross, struct err *err) {
+                           const struct observed *o, struct err *err) {
     const struct weight_rows *r = &l->rows;
     struct prune_pattern pattern = *b->pattern;
     pattern.ratio = l->dense ? 0 : l->ratio;
     pattern.shape = l->dense ? PRUNE_ANYWHERE : pattern.shape;
-    double *h = products ? weight_rows_moments(r, WEIGHT_ROWS_CHANNELS_LAST, products, group) : NULL,
-           *c = cross ? weight_rows_moments(r, WEIGHT_ROWS_CHANNELS_LAST, cross, group) : NULL;
-    enum rc rc = (products && !h) || (cross && !c) ? err_memory(err) : RC_OK;
-    if (rc == RC_OK) {
-        rc = b->fn(b->step, &pattern, r->values + group * r->rows * r->columns, r->rows, r->columns, h, c,
-                   err);
-    }
+    double *h = o->products ? weight_rows_moments(r, WEIGHT_ROWS_CHANNELS_LAST, o->products, group) : NULL,
+           *c = o->cross ? weight_rows_moments(r, WEIGHT_ROWS_CHANNELS_LAST, o->cross, group) : NULL,
+           *owed = o->owed ? owed_of(r, o->owed, group) : NULL;
+    enum rc rc = (o->products && !h) || (o->cross && !c) || (o->owed && !owed) ? err_memory(err) : RC_OK;
+    const struct prune_matrix m = {r->values + group * r->rows * r->columns, r->rows, r->columns, h, c, owed};
+    rc = rc != RC_OK ? rc : b->fn(b->step, &pattern, &m, err);
     free(h);
     free(c);
+    free(owed);
     return rc;
 }
 
 static enum rc prune_item(void *user, size_t item, size_t thread, struct err *err) {
     const struct batch *b = user;
     struct prune_layer *l = b->layers[item];
-    const double *products = b->moments  ? moments_at(b->moments, item)->products
-                             : b->paired ? paired_moments_at(b->paired, item)->now
-                                         : NULL;
-    const double *cross = b->paired ? paired_moments_at(b->paired, item)->cross : NULL;
+    struct observed o = {0};
+    if (b->moments) {
+        o.products = moments_at(b->moments, item)->products;
+    } else if (b->paired) {
+        o.products = paired_moments_at(b->paired, item)->now;
+        o.cross = paired_moments_at(b->paired, item)->cross;
+        o.owed = l->importance ? NULL : paired_moments_owed(b->paired, item);
+    }
     enum rc rc = RC_OK;
     (void)thread;
     for (size_t group = 0; group < l->rows.groups && rc == RC_OK; group++) {
-        rc = prune_group(b, l, group, products, cross, err);
+        rc = prune_group(b, l, group, &o, err);
     }
     return rc == RC_OK ? rc : err_prefix(err, "weights \"%.160s\"", l->weights.value->name);
 }
@@ -60,10 +79,22 @@ struct course {
     enum prune_inputs inputs;
     prune_matrix_fn *probe; /* NULL: every layer has the pattern's ratio */
     struct batch batch;
-    size_t done, total; /* layers, for progress */
-    char *was;          /* the model before any change, packed; NULL: not wanted */
+    const struct prune_layers *all;
+    const struct graph_node **pending; /* [all->count]: room for those that are not stored yet */
+    size_t done, total;                /* layers, for progress */
+    char *was;                         /* the model before any change, packed; NULL: not wanted */
     size_t was_size;
 };
+
+static size_t not_stored(const struct course *c) {
+    size_t count = 0;
+    for (size_t i = 0; i < c->all->count; i++) {
+        if (!c->all->items[i].stored) {
+            c->pending[count++] = c->all->items[i].node;
+        }
+    }
+    return count;
+}
 
 static enum rc look(struct course *c, const struct graph_node *const *nodes, size_t count,
                     struct moments **moments, struct paired_moments **paired, struct err *err) {
@@ -77,7 +108,8 @@ static enum rc look(struct course *c, const struct graph_node *const *nodes, siz
         }
     }
     const struct moments_opts plain = {.observe = observe, .max_rows = MAX_ROWS};
-    const struct paired_opts both = {.observe = observe, .max_rows = MAX_ROWS};
+    const struct paired_opts both = {
+        .observe = observe, .max_rows = MAX_ROWS, .pending = c->pending, .pending_count = not_stored(c)};
     return c->inputs == PRUNE_INPUTS_OBSERVED ? moments_run(c->job, nodes, count, &plain, moments, err)
            : c->inputs == PRUNE_INPUTS_PAIRED
                ? paired_moments_run(c->job, c->was, c->was_size, nodes, count, &both, paired, err)
@@ -152,7 +184,9 @@ static enum rc run_all(struct course *c, struct prune_layers *all, struct err *e
     const struct graph_node **some = calloc(count + 1, sizeof(*some));
     struct prune_layer **layers = calloc(count + 1, sizeof(*layers));
     size_t *stage = calloc(count + 1, sizeof(*stage));
-    enum rc rc = nodes && some && layers && stage ? RC_OK : err_memory(err);
+    c->all = all;
+    c->pending = calloc(count + 1, sizeof(struct graph_node *));
+    enum rc rc = nodes && some && layers && stage && c->pending ? RC_OK : err_memory(err);
     for (size_t i = 0; i < count && rc == RC_OK; i++) {
         nodes[i] = all->items[i].node;
     }
@@ -181,6 +215,7 @@ static enum rc run_all(struct course *c, struct prune_layers *all, struct err *e
     free(some);
     free(layers);
     free(stage);
+    free(c->pending);
     return rc;
 }
 

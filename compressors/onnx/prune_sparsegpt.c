@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compressors/onnx/channel_permute.h"
 #include "compressors/onnx/class_weights.h"
 #include "compressors/onnx/inverse_root.h"
 #include "compressors/onnx/paired_moments.h"
@@ -67,18 +68,19 @@ static enum rc finish(double *w, const double *original, size_t rows, size_t n, 
     return rc;
 }
 
-static enum rc prune(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
-                     size_t rows, size_t columns, const double *h, const double *cross, enum ending ending,
-                     struct err *err) {
+static enum rc prune(const struct recipe_step *step, const struct prune_pattern *pattern,
+                     const struct prune_matrix *m, enum ending ending, struct err *err) {
     double damp = recipe_number(step, "damp");
-    size_t count = rows * columns;
+    size_t rows = m->rows, columns = m->columns, count = rows * columns;
     double *root = malloc((columns * columns + 1) * sizeof(*root));
     double *work = malloc((count + 1) * sizeof(*work)), *original = malloc((count + 1) * sizeof(*original));
-    enum rc rc = root && work && original ? inverse_root(h, columns, damp, root, err) : err_memory(err);
+    enum rc rc = root && work && original ? inverse_root(m->h, columns, damp, root, err) : err_memory(err);
     for (size_t i = 0; i < count && rc == RC_OK; i++) {
-        original[i] = w[i];
+        original[i] = m->w[i];
     }
-    rc = rc != RC_OK ? rc : paired_moments_target(original, rows, columns, h, cross, damp, original, err);
+    rc = rc != RC_OK
+             ? rc
+             : paired_moments_target(original, rows, columns, m->h, m->cross, m->owed, damp, original, err);
     if (rc == RC_OK) {
         memcpy(work, original, count * sizeof(*work));
     }
@@ -88,10 +90,10 @@ static enum rc prune(const struct recipe_step *step, const struct prune_pattern 
         rc = rc != RC_OK ? rc : sparsegpt_prune(work, rows, columns, root, pattern, err);
     }
     if (rc == RC_OK && ending == ENDING_REFIT) {
-        rc = finish(work, original, rows, columns, h, damp, pattern, err);
+        rc = finish(work, original, rows, columns, m->h, damp, pattern, err);
     }
     for (size_t i = 0; i < count && rc == RC_OK; i++) {
-        w[i] = (float)work[i];
+        m->w[i] = (float)work[i];
     }
     free(root);
     free(work);
@@ -100,27 +102,27 @@ static enum rc prune(const struct recipe_step *step, const struct prune_pattern 
 }
 
 /* What is left of the weights is at last given the best values there are for the zeros chosen. */
-static enum rc prune_matrix(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
-                            size_t rows, size_t columns, const double *h, const double *cross,
-                            struct err *err) {
-    return prune(step, pattern, w, rows, columns, h, cross, ENDING_REFIT, err);
+static enum rc prune_matrix(const struct recipe_step *step, const struct prune_pattern *pattern,
+                            const struct prune_matrix *m, struct err *err) {
+    return prune(step, pattern, m, ENDING_REFIT, err);
 }
 
 /* The same without that, which takes longest. */
-static enum rc probe_matrix(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
-                            size_t rows, size_t columns, const double *h, const double *cross,
-                            struct err *err) {
-    return prune(step, pattern, w, rows, columns, h, cross, ENDING_AS_PAPER, err);
+static enum rc probe_matrix(const struct recipe_step *step, const struct prune_pattern *pattern,
+                            const struct prune_matrix *m, struct err *err) {
+    return prune(step, pattern, m, ENDING_AS_PAPER, err);
 }
 
 /* The layer that gives the model's output stays dense, as in the paper, which prunes what is between the
  * embedding and the head: with n:m patterns (others can spare it by its ratio), or where it is asked for. Not
  * where it is all there is. */
-static void spare_head(const struct graph *g, const struct recipe_step *step,
-                       const struct prune_pattern *pattern, struct prune_layers *layers) {
+static bool spares_head(const struct recipe_step *step, const struct prune_pattern *pattern) {
     const char *head = recipe_choice(step, "head");
-    bool spare = strcmp(head, "auto") == 0 ? pattern->shape == PRUNE_N_OF_M : strcmp(head, "dense") == 0;
-    for (size_t i = 0; i < layers->count && spare && layers->count > 1; i++) {
+    return strcmp(head, "auto") == 0 ? pattern->shape == PRUNE_N_OF_M : strcmp(head, "dense") == 0;
+}
+
+static void spare_head(const struct graph *g, struct prune_layers *layers) {
+    for (size_t i = 0; i < layers->count && layers->count > 1; i++) {
         layers->items[i].dense = class_weights_is_last(g, layers->items[i].node);
     }
 }
@@ -129,9 +131,13 @@ enum rc prune_sparsegpt_compress(struct compress_job *job, const struct recipe_s
     struct prune_pattern pattern = prune_layers_pattern(step);
     struct prune_layers layers = {0};
     bool together = pattern.shape == PRUNE_ANYWHERE && strcmp(recipe_choice(step, "scope"), "model") == 0;
-    enum rc rc = prune_layers_find(job, step, &pattern, PRUNE_INPUTS_PAIRED, &layers, err);
-    if (rc == RC_OK) {
-        spare_head(job->graph, step, &pattern, &layers);
+    enum rc rc = RC_OK;
+    if (pattern.shape == PRUNE_N_OF_M && strcmp(recipe_choice(step, "permute"), "on") == 0) {
+        rc = channel_permute(job, pattern.n, pattern.m, spares_head(step, &pattern), err);
+    }
+    rc = rc != RC_OK ? rc : prune_layers_find(job, step, &pattern, PRUNE_INPUTS_PAIRED, &layers, err);
+    if (rc == RC_OK && spares_head(step, &pattern)) {
+        spare_head(job->graph, &layers);
     }
     rc = rc != RC_OK ? rc
                      : prune_layers_run(job, step, &pattern, PRUNE_INPUTS_PAIRED, prune_matrix,

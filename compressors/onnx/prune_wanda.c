@@ -86,19 +86,17 @@ enum rc prune_wanda_matrix(float *w, size_t rows, size_t columns, const double *
     return rc;
 }
 
-static enum rc prune_matrix(const struct recipe_step *step, const struct prune_pattern *pattern, float *w,
-                            size_t rows, size_t columns, const double *h, const double *cross,
-                            struct err *err) {
-    double *norms = malloc((columns + 1) * sizeof(*norms));
+static enum rc prune_matrix(const struct recipe_step *step, const struct prune_pattern *pattern,
+                            const struct prune_matrix *m, struct err *err) {
+    double *norms = malloc((m->columns + 1) * sizeof(*norms));
     (void)step;
-    (void)cross;
     if (!norms) {
         return err_memory(err);
     }
-    for (size_t c = 0; c < columns; c++) {
-        norms[c] = sqrt(h[c * columns + c]);
+    for (size_t c = 0; c < m->columns; c++) {
+        norms[c] = sqrt(m->h[c * m->columns + c]);
     }
-    enum rc rc = prune_wanda_matrix(w, rows, columns, norms, pattern, err);
+    enum rc rc = prune_wanda_matrix(m->w, m->rows, m->columns, norms, pattern, err);
     free(norms);
     return rc;
 }

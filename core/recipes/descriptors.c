@@ -207,11 +207,18 @@ static const struct option_desc lowrank_svd_options[] = {
         .name = "pattern", .type = OPTION_CHOICE, .choices = prune_patterns, .default_text = "any",          \
         .help = "n:m keeps at most n of every m inputs in a row, as sparse matrix units want it"             \
     }
+#define PRUNE_PERMUTE                                                                                        \
+    {                                                                                                        \
+        .name = "permute", .type = OPTION_CHOICE, .choices = prune_permutes, .default_text = "on",           \
+        .help = "with n:m, put channels into an order in which the pattern takes less"                       \
+    }
 #define PRUNE_RATIO(text)                                                                                    \
     {                                                                                                        \
         .name = "ratio", .type = OPTION_NUMBER, .min = 0.01, .max = 0.99, .default_text = "0.5",             \
         .help = text, .only_with = "pattern=any"                                                             \
     }
+
+static const char *const prune_permutes[] = {"on", "off", NULL};
 
 static const struct option_desc prune_magnitude_options[] = {
     PRUNE_BLOCK,
@@ -246,6 +253,7 @@ static const struct option_desc prune_sparsegpt_options[] = {
      .help = "whether the layer that gives the model's output is pruned too, or stays dense; auto: dense "
              "with n:m"},
     PRUNE_PATTERN,
+    PRUNE_PERMUTE,
     PRUNE_RATIO("part of the weights that becomes zero"),
     {.name = "scope",
      .type = OPTION_CHOICE,

@@ -20,16 +20,20 @@ struct channel_scene {
     bool *remove;
 };
 
-static inline void scene_open(struct channel_scene *s, struct graph *g) {
+static inline void scene_open_for(struct channel_scene *s, struct graph *g, enum channel_use use) {
     struct err err = {0};
     memset(s, 0, sizeof(*s));
     s->g = g;
     if (pass_fold_constants(g, NULL, &err) || pass_remove_dead(g, NULL, &err) || graph_sort(g, &err) ||
         graph_shapes_observe(g, NULL, &s->shapes, &err) ||
-        channel_groups_find(g, s->shapes, &s->groups, &err)) {
+        channel_groups_find(g, s->shapes, use, &s->groups, &err)) {
         fail_msg("%s", err.text);
     }
     s->remove = calloc(s->groups->unit_count + 1, sizeof(*s->remove));
+}
+
+static inline void scene_open(struct channel_scene *s, struct graph *g) {
+    scene_open_for(s, g, CHANNEL_TO_REMOVE);
 }
 
 static inline void scene_close(struct channel_scene *s) {

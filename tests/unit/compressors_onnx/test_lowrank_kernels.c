@@ -390,11 +390,11 @@ static void the_target_makes_up_for_changed_inputs(void **state) {
         }
     }
     matrix_solve(a, b, N);
-    assert_int_equal(paired_moments_target(w, 1, N, now, cross, 0, v, &err), RC_OK);
+    assert_int_equal(paired_moments_target(w, 1, N, now, cross, NULL, 0, v, &err), RC_OK);
     for (size_t i = 0; i < N; i++) {
         assert_true(fabs(v[i] - b[i]) < 1e-9);
     }
-    assert_int_equal(paired_moments_target(w, 1, N, now, now, 0.01, v, &err), RC_OK);
+    assert_int_equal(paired_moments_target(w, 1, N, now, now, NULL, 0.01, v, &err), RC_OK);
     assert_memory_equal(v, w, sizeof(v));
 }
 

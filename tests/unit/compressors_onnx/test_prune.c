@@ -139,6 +139,42 @@ static void the_head_stays_dense_with_a_pattern(void **state) {
     }
 }
 
+/* The outputs' error of a convolution, and whether the channels that it reads were put into another order. */
+static double error_of_convolution(struct onnxruntime *r, const char *recipe, bool *ordered) {
+    struct builder b;
+    struct record record;
+    struct err err = {0};
+    struct dataset *d = noise_dataset();
+    const struct tensor_spec spec = {
+        .name = "x", .dtype = DTYPE_FLOAT32, .rank = 4, .dims = {-1, 1, SIDE, SIDE}};
+    struct graph *g = layers_model(&b, LAYER_CONV);
+    assert_int_equal(dataset_bind(d, &spec, 1, &err), RC_OK);
+    float *before = layers_run(r, g, d, LAYER_CONV);
+    if (int8_apply(prune_sparsegpt_compress, recipe, g, d, 2, &record, &err)) {
+        fail_msg("%s: %s", recipe, err.text);
+    }
+    float *after = layers_run(r, g, d, LAYER_CONV);
+    double error = layers_error(before, after, layers_outputs(LAYER_CONV, IMAGES));
+    *ordered = record_says(&record.changed, NULL, "its 16 channels are in another order");
+    free(before);
+    free(after);
+    record_release(&record);
+    graph_free(g);
+    builder_free(&b);
+    dataset_free(d);
+    return error;
+}
+
+static void a_better_order_of_channels_loses_less(void **state) {
+    bool ordered, kept;
+    double with = error_of_convolution(*state, "prune:sparsegpt,pattern=2:4,head=prune", &ordered);
+    double without =
+        error_of_convolution(*state, "prune:sparsegpt,pattern=2:4,head=prune,permute=off", &kept);
+    print_message("error in the order found %.4f, as it was %.4f\n", with, without);
+    assert_true(ordered && !kept);
+    assert_true(with < 1.02 * without); /* these channels depend on each other: a refit makes up for most */
+}
+
 static void without_examples_it_is_refused(void **state) {
     (void)state;
     layers_need_examples(prune_wanda_compress, "prune:wanda");
@@ -190,6 +226,7 @@ int main(void) {
         cmocka_unit_test(tiles_of_a_matmul_go_as_wholes),
         cmocka_unit_test(what_does_not_fit_the_pattern_is_left_alone_and_named),
         cmocka_unit_test(the_head_stays_dense_with_a_pattern),
+        cmocka_unit_test(a_better_order_of_channels_loses_less),
         cmocka_unit_test(without_examples_it_is_refused),
         cmocka_unit_test(the_bytes_do_not_depend_on_the_threads),
         cmocka_unit_test(one_threshold_for_the_model_takes_the_smallest_of_all),
