@@ -10,8 +10,9 @@
  *   bench_server [MODEL [TIMES [PERCENTILE [STEP_PERCENT [ROUNDS]]]]]     input: one image of noise; one
  * thread
  *
- * Defaults: p99 within 8 times the median; rates 2.5 % of the offline throughput apart; 5 rounds. Exit 1 when
- * the search misses. */
+ * Defaults: p90 within 4 times the median (p99 of 1,500 queries hangs on a handful of the machine's stalls:
+ * there both answers move by up to 9 % between rounds); rates 2.5 % of the offline throughput apart; 5 rounds
+ * of about 85 s. Exit 1 when the search misses. */
 #include <math.h>
 #include <onnxruntime_c_api.h>
 #include <stdbool.h>
@@ -168,8 +169,8 @@ static void search_once(const struct scenario_instance *instance, const struct s
 
 int main(int argc, char **argv) {
     const char *path = argc > 1 ? argv[1] : "examples/fashion-mnist/fmnist-resnet.onnx";
-    double times = argc > 2 ? strtod(argv[2], NULL) : 8;
-    double percentile = argc > 3 ? strtod(argv[3], NULL) / 100 : 0.99;
+    double times = argc > 2 ? strtod(argv[2], NULL) : 4;
+    double percentile = argc > 3 ? strtod(argv[3], NULL) / 100 : 0.9;
     double step = (argc > 4 ? strtod(argv[4], NULL) : 2.5) / 100;
     int rounds = argc > 5 ? atoi(argv[5]) : 5;
     struct rate_limit limit = {percentile, 0};
