@@ -5,9 +5,34 @@
 
 #define LEVELS                                                                                               \
     X(F16)                                                                                                   \
-    X(BF16) X(Q8_0) X(Q6_K) X(Q5_K_M) X(Q5_K_S) X(Q5_1) X(Q5_0) X(Q4_K_M) X(Q4_K_S) X(Q4_1) X(Q4_0)          \
-        X(IQ4_NL) X(IQ4_XS) X(Q3_K_L) X(Q3_K_M) X(Q3_K_S) X(IQ3_M) X(IQ3_S) X(IQ3_XS) X(IQ3_XXS) X(Q2_K)     \
-            X(Q2_K_S) X(IQ2_M) X(IQ2_S) X(IQ2_XS) X(IQ2_XXS) X(IQ1_M) X(IQ1_S)
+    X(BF16)                                                                                                  \
+    X(Q8_0)                                                                                                  \
+    X(Q6_K)                                                                                                  \
+    X(Q5_K_M)                                                                                                \
+    X(Q5_K_S)                                                                                                \
+    X(Q5_1)                                                                                                  \
+    X(Q5_0)                                                                                                  \
+    X(Q4_K_M)                                                                                                \
+    X(Q4_K_S)                                                                                                \
+    X(Q4_1)                                                                                                  \
+    X(Q4_0)                                                                                                  \
+    X(IQ4_NL)                                                                                                \
+    X(IQ4_XS)                                                                                                \
+    X(Q3_K_L)                                                                                                \
+    X(Q3_K_M)                                                                                                \
+    X(Q3_K_S)                                                                                                \
+    X(IQ3_M)                                                                                                 \
+    X(IQ3_S)                                                                                                 \
+    X(IQ3_XS)                                                                                                \
+    X(IQ3_XXS)                                                                                               \
+    X(Q2_K)                                                                                                  \
+    X(Q2_K_S)                                                                                                \
+    X(IQ2_M)                                                                                                 \
+    X(IQ2_S)                                                                                                 \
+    X(IQ2_XS)                                                                                                \
+    X(IQ2_XXS)                                                                                               \
+    X(IQ1_M)                                                                                                 \
+    X(IQ1_S)
 
 const char *const *llama_quantizer_levels(void) {
 #define X(level) #level,
