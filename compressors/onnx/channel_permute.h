@@ -12,7 +12,8 @@
 /* Puts every family of channels that some layer reads, n of m of whose inputs are to be kept, in a better
  * order, and records which. What a weight counts is (w ||x||)^2, as in Wanda, as a part of its layer's. The
  * result is compared with the model as it was; where they differ by more than rounding the graph stays as it
- * was, with a record. `spare_last`: the layer that gives the model's output is not counted. RC_INPUT without
+ * was, with a record. `spare_last`: the layer that gives the model's output is not counted (nor where it is
+ * the only one). RC_INPUT without
  * calibration examples. */
 MUST_USE enum rc channel_permute(struct compress_job *job, size_t n, size_t m, bool spare_last,
                                  struct err *err);

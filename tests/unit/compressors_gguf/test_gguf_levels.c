@@ -36,7 +36,7 @@ static void open_scene(struct scene *s) {
     const char *chunks = getenv("PARE_GGUF_CHUNKS");
     memset(s, 0, sizeof(*s));
     s->chunks = chunks ? strtoull(chunks, NULL, 10) : CHUNKS;
-    strcpy(s->folder, "/tmp/test_gguf_levels.XXXXXX");
+    snprintf(s->folder, sizeof s->folder, "/tmp/pare-test-levels-XXXXXX");
     assert_non_null(mkdtemp(s->folder));
     snprintf(s->text, sizeof s->text, "%s/text.txt", s->folder);
     snprintf(s->output, sizeof s->output, "%s/model.gguf", s->folder);
